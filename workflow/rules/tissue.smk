@@ -1,0 +1,14 @@
+rule tissue:
+    input:
+        manifest=ancient(rules.manifest.output),
+    output:
+        record("tissue"),
+    params:
+        recipe=plan.recipe("tissue"),
+        slides=slides_of,
+    log:
+        log_of("tissue"),
+    threads:
+        1
+    shell:
+        "{WSI} tissue --shard {wildcards.shard} --out {OUT:q} --config {CONFIG:q} --log {log:q}"

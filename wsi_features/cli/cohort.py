@@ -1,0 +1,101 @@
+"""Commands about an output folder: `collect`, `status`, `report`, `check`, `retry`, `clean`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from wsi_features.cli.summary import tell_outcome
+from wsi_features.cohort.cleaning import leftovers, remove
+from wsi_features.cohort.outputs import Outputs
+from wsi_features.cohort.status import counts, failed, read_status
+from wsi_features.config import ReportOptions
+from wsi_features.errors import StoreError
+from wsi_features.files import write_json
+from wsi_features.stages import run as runs
+from wsi_features.stages.boundary import OK, SOME_FAILED
+from wsi_features.stages.plan import retries
+
+_OUT = click.argument("out", type=click.Path(file_okay=False, path_type=Path), metavar="OUT")
+
+
+@click.command(short_help="Write the status table of a run.")
+@_OUT
+def collect(out: Path) -> None:
+    """Write OUT/status.tsv: one row for each slide of the manifest, whatever became of it."""
+    rows = runs.collect(Outputs(out))
+    tell_outcome(rows, Outputs(out), report=False)
+
+
+@click.command(short_help="How the slides of a run ended.")
+@_OUT
+@click.option("--accept", multiple=True, metavar="CODE", help="Reason code that does not count as a failure.")
+def status(out: Path, accept: tuple[str, ...]) -> int:
+    """Counts and failures of OUT/status.tsv; exit code 1 when a slide failed for a reason not accepted."""
+    rows = read_status(Outputs(out).status)
+    text = ", ".join(f"{n} {name}" for name, n in counts(row["status"] for row in rows).items() if n)
+    click.echo(f"{len(rows)} slides: {text}")
+    for row in failed(rows, accept):
+        click.echo(f"  {row['slide_id']} failed in {row['stage']} [{row['reason']}]: {row['message']}")
+    return runs.verdict(Outputs(out), accept)
+
+
+@click.command(short_help="Write the HTML report of a run.")
+@_OUT
+@click.option("--title", default=ReportOptions().title, show_default=True, help="Heading.")
+@click.option("--figures", type=int, default=ReportOptions().figures, show_default=True, help="Slides with figures.")
+def report(out: Path, title: str, figures: int) -> None:
+    """Write OUT/report.html: one self-contained file with the table of slides and their figures."""
+    from wsi_features.stages.report import write_report
+
+    click.echo(write_report(Outputs(out), ReportOptions(title=title, figures=figures)))
+
+
+@click.command(short_help="Verify feature stores.")
+@click.argument("path", type=click.Path(exists=True, file_okay=False, path_type=Path), metavar="STORE|OUT")
+@click.option("--fast", is_flag=True, help="Commit records and file sizes only; otherwise every byte is hashed.")
+def check(path: Path, fast: bool) -> int:
+    """Verify a store, or every store under OUT; exit code 1 when one is not as it was committed."""
+    from wsi_features.store import FeatureStore, find_stores
+
+    stores = [path] if path.suffix == ".zarr" else find_stores(path)
+    bad = 0
+    for store in stores:
+        try:
+            FeatureStore.open(store).check(fast=fast)
+        except StoreError as error:
+            bad += 1
+            click.echo(f"{store.stem}: {error}", err=True)
+    click.echo(f"{len(stores)} stores checked, {bad} bad")
+    return SOME_FAILED if bad else OK
+
+
+@click.command(short_help="Have failed slides tried again by the workflow's next run.")
+@_OUT
+@click.option("--reason", metavar="CODE", help="Only slides that failed with this reason code.")
+def retry(out: Path, reason: str | None) -> None:
+    """Mark the failed slides of OUT, so that the next `snakemake` run takes their shards up again.
+
+    A slide whose file has changed is taken up without this, and `wsi-features run` always tries again.
+    """
+    outputs = Outputs(out)
+    rows = [row for row in failed(read_status(outputs.status)) if reason in (None, row["reason"])]
+    asked = retries(outputs)
+    asked.update({row["slide_id"]: asked.get(row["slide_id"], 0) + 1 for row in rows})
+    if rows:
+        write_json(outputs.retries, asked)
+    click.echo(f"{len(rows)} slides will be tried again" if rows else "no failed slide to try again")
+
+
+@click.command(short_help="Find and delete what no current recipe refers to.")
+@_OUT
+@click.option("--delete", is_flag=True, help="Delete; without this the list is only shown.")
+def clean(out: Path, delete: bool) -> None:
+    """List stores of earlier recipes, unfinished work of dead jobs, and files of slides no longer in the manifest."""
+    found = leftovers(Outputs(out))
+    for path in found:
+        click.echo(path)
+    if delete:
+        remove(found)
+    click.echo(f"{len(found)} {'deleted' if delete else 'found; add --delete to delete them'}" if found else "nothing to clean")

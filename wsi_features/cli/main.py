@@ -1,0 +1,71 @@
+"""The command `wsi-features`: its subcommands, and the exit code of whatever happens."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import click
+
+from wsi_features import __version__
+from wsi_features.cli.about import demo, doctor, encoders
+from wsi_features.cli.cohort import check, clean, collect, report, retry, status
+from wsi_features.cli.process import embed, run, stain, tiles, tissue
+from wsi_features.cli.slides import inspect, manifest
+from wsi_features.stages.boundary import USAGE, exit_code
+
+_SECTIONS = {
+    "Start here": ("demo", "inspect", "run"),
+    "One stage at a time": ("tissue", "tiles", "stain", "embed"),
+    "A cohort": ("manifest", "collect", "status", "report", "check", "retry", "clean"),
+    "This installation": ("encoders", "doctor"),
+}
+
+
+class _Sections(click.Group):
+    """A group whose help lists its commands by what a user wants to do."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        for title, names in _SECTIONS.items():
+            with formatter.section(title):
+                formatter.write_dl([(name, self.commands[name].get_short_help_str(90)) for name in names])
+
+
+@click.group(cls=_Sections, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="wsi-features")
+def wsi_features() -> None:
+    """Whole-slide images in, verified feature stores out.
+
+    Take one slide all the way:  wsi-features run SLIDE.svs --out results
+
+    Every slide ends ok, empty, skipped or failed with a reason. Exit code 0: none failed; 1: some
+    slide failed; 2: wrong command line, config or manifest; 3: a fault of the program.
+    """
+
+
+for command in (
+    *(demo, doctor, encoders, inspect, manifest, run, tissue, tiles, stain, embed),
+    *(collect, status, report, check, retry, clean),
+):
+    wsi_features.add_command(command)
+
+
+def run_command(arguments: Sequence[str]) -> int:
+    """Run one command line and return its exit code; never raises."""
+    return exit_code(lambda: _invoke(arguments), lambda text: click.echo(_marked(text), err=True))
+
+
+def _invoke(arguments: Sequence[str]) -> int:
+    try:
+        result = wsi_features.main(list(arguments), prog_name="wsi-features", standalone_mode=False)
+    except click.exceptions.Exit as asked:
+        return asked.exit_code
+    except click.ClickException as error:
+        error.show()
+        return USAGE
+    except click.Abort as abort:
+        raise KeyboardInterrupt from abort
+    return result if isinstance(result, int) else 0
+
+
+def _marked(text: str) -> str:
+    return "\n".join(f"wsi-features: {line}" for line in text.splitlines())

@@ -1,0 +1,103 @@
+"""Commands that take slides through stages: `run` and the single stages."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from wsi_features.cli.logs import logging_to
+from wsi_features.cli.options import config_of, recipe_options
+from wsi_features.cli.progress import progress_bar
+from wsi_features.cli.summary import tell_outcome
+from wsi_features.cohort.manifest import manifest_of_output
+from wsi_features.cohort.outputs import Outputs
+from wsi_features.cohort.records import STAGES
+from wsi_features.cohort.sheets import manifest_from
+from wsi_features.errors import ManifestError
+from wsi_features.stages import run as runs
+from wsi_features.stages.plan import Plan
+from wsi_features.stages.report import write_report
+from wsi_features.stages.shards import run_stage
+
+
+@click.command(short_help="Take slides through the whole chain, without a workflow engine.")
+@recipe_options
+@click.option("--no-report", is_flag=True, help="Leave out the HTML report.")
+def run(no_report: bool, **values: Any) -> int:
+    """Tissue, tiles, stain and embedding of every SLIDE, folder or MANIFEST, then status table and report.
+
+    Finished slides are not redone, and a run that was stopped goes on from there.
+    """
+    plan = _plan(values)
+    with logging_to(values["log_file"] or plan.out.log("run")), progress_bar() as progress:
+        runs.run(plan, progress)
+        rows = runs.collect(plan.out)
+        if not no_report:
+            write_report(plan.out, plan.config.report)
+    tell_outcome(rows, plan.out, report=not no_report)
+    return runs.verdict(plan.out, plan.config.accept)
+
+
+def _stage_command(stage: str, short: str, text: str) -> click.Command:
+    @recipe_options
+    def command(**values: Any) -> int:
+        return _run_stage(stage, values)
+
+    command.__doc__ = text
+    return click.command(stage, short_help=short)(command)
+
+
+tissue = _stage_command(
+    "tissue",
+    "Check slides and find their tissue.",
+    """Preflight and tissue mask of every SLIDE, folder or MANIFEST.
+
+    Writes DIR/slides/ID/preflight.json, thumbnail.jpg, tissue.png and tissue.geojson (opens in QuPath). A
+    corrected GeoJSON is fed back through the manifest's `annotations` column.""",
+)
+tiles = _stage_command(
+    "tiles",
+    "Lay tile grids over the tissue.",
+    """Tile tables of every SLIDE, folder or MANIFEST whose tissue is in DIR: DIR/tiles/TILING/ID.parquet.""",
+)
+stain = _stage_command(
+    "stain",
+    "Fit stain normalization, one transform a slide.",
+    """Stain parameters of every SLIDE, folder or MANIFEST whose tissue is in DIR: DIR/stain/METHOD/ID.json.""",
+)
+embed = _stage_command(
+    "embed",
+    "Embed tiles into feature stores.",
+    """Feature stores of every SLIDE, folder or MANIFEST whose tiles and stain are in DIR.""",
+)
+
+
+def _run_stage(stage: str, values: dict[str, Any]) -> int:
+    """One stage of the given slides; a shard's failures are results in its record, so a job exits with 0."""
+    config = config_of(values)
+    out = Outputs(Path(config.out))
+    log = values["log_file"] or out.log(f"{stage}-{values['shard'] or 'all'}")
+    with logging_to(log), progress_bar() as progress:
+        if values["shard"] is not None:
+            manifest, size = manifest_of_output(out.root)
+            shards = manifest.shards(size)
+            if values["shard"] not in shards:
+                raise ManifestError.no_shard(values["shard"], str(out.manifest), len(shards))
+            run_stage(stage, {values["shard"]: shards[values["shard"]]}, config, out, progress)
+            return 0
+        plan = _plan(values)
+        runs.run(plan, progress, [stage])
+    rows = runs.collect(out) if stage == STAGES[-1] else ()
+    if rows:
+        tell_outcome(rows, out, report=False)
+        return runs.verdict(out, config.accept)
+    return runs.stage_verdict(plan, stage)
+
+
+def _plan(values: dict[str, Any]) -> Plan:
+    config = config_of(values)
+    if not values["sources"]:
+        raise click.UsageError("Give at least one slide, folder or manifest.")
+    return Plan(config, manifest_from(values["sources"]))

@@ -1,0 +1,82 @@
+"""Progress: a bar on a terminal, otherwise one line for a slide that needs attention."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import click
+
+from wsi_features.cohort.records import SlideResult
+from wsi_features.stages.progress import Progress
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bars
+    from rich.progress import TaskID
+
+_log = logging.getLogger("wsi_features")
+
+
+@contextmanager
+def progress_bar() -> Iterator[Progress]:
+    """A bar where standard error is a terminal; quiet lines where it is a file or a pipe."""
+    if not sys.stderr.isatty():
+        yield Lines()
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as Bars
+
+    columns = (
+        TextColumn("{task.description:<8}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[detail]}"),
+    )
+    with Bars(*columns, console=Console(stderr=True)) as bars:
+        yield Terminal(bars)
+
+
+class Lines:
+    """Logs every slide, and names the failed ones on standard error."""
+
+    def stage(self, name: str, slides: int) -> None:
+        """Log the start."""
+        _log.info("%s: %d slides", name, slides)
+
+    def tiles(self, slide_id: str, done: int, total: int) -> None:
+        """Too many to tell."""
+
+    def slide(self, stage: str, slide_id: str, result: SlideResult) -> None:
+        """Log the result; a failure is told where it happened, once."""
+        _log.info("%s: %s %s %.2f s %s", stage, slide_id, result.status, result.seconds, result.message)
+        if result.status == "failed" and result.stage == stage:
+            click.echo(f"{slide_id} failed [{result.reason}]: {result.message}", err=True)
+
+
+class Terminal(Lines):
+    """One bar for each stage, with the tiles of the slide at work."""
+
+    def __init__(self, bars: Bars) -> None:
+        self._bars = bars
+        self._task: TaskID | None = None
+
+    def stage(self, name: str, slides: int) -> None:
+        """A new bar."""
+        super().stage(name, slides)
+        self._task = self._bars.add_task(name, total=slides, detail="")
+
+    def tiles(self, slide_id: str, done: int, total: int) -> None:
+        """Tiles of the slide at work."""
+        if self._task is not None:
+            self._bars.update(self._task, detail=f"{slide_id}: {done} of {total} tiles")
+
+    def slide(self, stage: str, slide_id: str, result: SlideResult) -> None:
+        """One slide further."""
+        super().slide(stage, slide_id, result)
+        if self._task is not None:
+            self._bars.update(self._task, advance=1, detail="")

@@ -1,0 +1,1 @@
+"""Cohorts: manifests, where outputs lie, how slides ended, and the stores of all slides together."""

@@ -1,0 +1,73 @@
+"""The cohort: the finished feature stores of an output folder, with the status of every slide."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from wsi_features.cohort.manifest import Manifest, ManifestRow, manifest_of_output
+from wsi_features.cohort.outputs import Outputs
+from wsi_features.cohort.status import StatusRow, statuses
+from wsi_features.errors import OutputError, StoreError
+from wsi_features.store import FeatureStore
+
+
+@dataclass(frozen=True, slots=True)
+class Cohort:
+    """Slides and their features. Iterating gives the complete stores of one feature set, in manifest order."""
+
+    out: Outputs
+    manifest: Manifest
+    status: tuple[StatusRow, ...]
+    feature_set: str
+
+    @classmethod
+    def open(cls, path: str | Path, feature_set: str | None = None) -> Cohort:
+        """Open an output folder; `feature_set` (or how its name begins) is needed where there are several.
+
+        Raises OutputError when the folder is none, or the feature set is not clear.
+        """
+        out = Outputs(Path(path))
+        manifest, slides_per_shard = manifest_of_output(out.root)
+        rows = statuses(manifest, slides_per_shard, out)
+        return cls(out, manifest, rows, _chosen(out, _current(rows), feature_set))
+
+    def __len__(self) -> int:
+        return len(self.manifest)
+
+    def __iter__(self) -> Iterator[FeatureStore]:
+        for row in self.manifest:
+            if self.has(row.slide_id):
+                yield self.store(row.slide_id)
+
+    def has(self, slide_id: str) -> bool:
+        """Whether the slide's store is in the feature set."""
+        return self.out.store(self.feature_set, slide_id).is_dir()
+
+    def store(self, slide_id: str) -> FeatureStore:
+        """One slide's store. Raises StoreError when it is absent or not complete."""
+        path = self.out.store(self.feature_set, slide_id)
+        if not path.is_dir():
+            raise StoreError.absent(str(path))
+        return FeatureStore.open(path)
+
+    def slide(self, slide_id: str) -> ManifestRow:
+        """The manifest row of a slide. Raises KeyError."""
+        return {row.slide_id: row for row in self.manifest}[slide_id]
+
+
+def _current(rows: tuple[StatusRow, ...]) -> list[str]:
+    """The feature sets that the last run wrote."""
+    names = {Path(store).parts[1] for row in rows for store in row.stores.split(";") if store}
+    return sorted(names)
+
+
+def _chosen(out: Outputs, current: list[str], wanted: str | None) -> str:
+    every = sorted(p.name for p in out.features.iterdir() if p.is_dir()) if out.features.is_dir() else []
+    choices = current if wanted is None else [name for name in every if name.startswith(wanted)]
+    if len(choices) > 1 and wanted in choices:
+        return wanted
+    if len(choices) != 1:
+        raise OutputError.ambiguous(str(out.root), choices or every)
+    return choices[0]

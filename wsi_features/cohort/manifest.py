@@ -1,0 +1,100 @@
+"""The manifest: which slides belong to a cohort, and what is known of each beforehand.
+
+A manifest is checked as a whole before anything runs, and every problem found is
+reported at once. Whether a slide can be read is not its business.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from wsi_features.errors import ManifestError, OutputError
+
+SLIDE_ID = r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}"
+
+_VERSION = 1
+
+
+class ManifestRow(BaseModel):
+    """One slide of the cohort."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    slide_id: str = Field(
+        pattern=f"^{SLIDE_ID}$",
+        description="Unique name, also ignoring case: letters, digits, `.`, `_`, `-`, at most 128",
+    )
+    path: str = Field(min_length=1, description="Slide file; a relative path starts at the manifest's folder")
+    patient_id: str = Field("", description="Whose slide it is")
+    stain: str = Field("", description="Stain of the slide, for example H&E or Ki-67")
+    mpp: Annotated[float, Field(ge=0.05, le=20)] | None = Field(
+        None, description="Microns per level-0 pixel; takes the place of what the file says"
+    )
+    annotations: str = Field("", description="GeoJSON whose tissue objects replace the segmented mask")
+    skip: str = Field("", description="Reason for leaving the slide out; empty means that it is processed")
+
+
+COLUMNS = tuple(ManifestRow.model_fields)
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """The slides of a cohort, in order."""
+
+    rows: tuple[ManifestRow, ...]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __iter__(self) -> Iterator[ManifestRow]:
+        return iter(self.rows)
+
+    def shards(self, size: int) -> dict[str, tuple[ManifestRow, ...]]:
+        """The rows in groups of `size`, named 00000, 00001, ...: appending touches only the last."""
+        starts = range(0, len(self.rows), size)
+        return {f"{k:05d}": self.rows[start : start + size] for k, start in enumerate(starts)}
+
+    def to_json(self, slides_per_shard: int) -> str:
+        """The text of `manifest.json`: this manifest and how it is cut into shards."""
+        slides = [row.model_dump() for row in self.rows]
+        document = {"version": _VERSION, "slides_per_shard": slides_per_shard, "slides": slides}
+        return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
+
+
+def manifest_of_output(out: Path) -> tuple[Manifest, int]:
+    """The manifest that OUT was run with, and its slides per shard. Raises OutputError."""
+    path = out / "manifest.json"
+    try:
+        document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        rows = tuple(ManifestRow.model_validate(row) for row in document["slides"])
+        return Manifest(rows), int(document["slides_per_shard"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise OutputError.not_an_output(str(out)) from error
+
+
+def safe_slide_id(stem: str) -> str:
+    """A slide_id made of a file's stem: anything unsafe becomes `-`."""
+    cleaned = re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-._")[:128]
+    return cleaned or "slide"
+
+
+def refuse_duplicates(rows: Sequence[ManifestRow]) -> None:
+    """Two slides named by their files, with one name: only the user can tell them apart."""
+    seen: dict[str, ManifestRow] = {}
+    problems = []
+    for row in rows:
+        other = seen.setdefault(row.slide_id.lower(), row)
+        if other is not row:
+            problems.append(
+                f"{row.path!r} and {other.path!r} would both be slide {row.slide_id!r}. Write a manifest with a "
+                "`slide_id` for each: `wsi-features manifest DIR > cohort.csv` makes one to start from."
+            )
+    if problems:
+        raise ManifestError.of(problems)

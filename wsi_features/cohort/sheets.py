@@ -1,0 +1,180 @@
+"""Manifests from outside: CSV or TSV sheets, folders, globs and single slide files."""
+
+from __future__ import annotations
+
+import csv
+import glob
+import io
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from wsi_features.cohort.manifest import COLUMNS, Manifest, ManifestRow, refuse_duplicates, safe_slide_id
+from wsi_features.errors import ManifestError, manifest_problem
+
+SHEET_SUFFIXES = (".csv", ".tsv", ".txt")
+SLIDE_SUFFIXES = (".svs", ".tif", ".tiff", ".ndpi", ".mrxs", ".scn", ".bif", ".vms", ".vmu", ".svslide", ".czi", ".dcm")
+
+_REQUIRED = ("slide_id", "path")
+
+
+def manifest_from(sources: Sequence[str]) -> Manifest:
+    """One manifest from sheets, folders, globs and slide files, in the order given.
+
+    Raises ManifestError with every problem found.
+    """
+    rows: list[ManifestRow] = []
+    for source in sources:
+        path = Path(source)
+        if path.suffix.lower() in SHEET_SUFFIXES and not path.is_dir():
+            rows += read_sheet(path).rows
+        else:
+            rows += [_row_of_file(file) for file in slide_files(source)]
+    refuse_duplicates(rows)
+    return Manifest(tuple(rows))
+
+
+def slide_files(source: str) -> list[Path]:
+    """The slide files of a folder (searched to any depth), a glob, or the one file named."""
+    path = Path(source)
+    if path.is_dir():
+        files = [f for f in path.rglob("*") if f.suffix.lower() in SLIDE_SUFFIXES and not _hidden(f, path)]
+    elif path.exists():
+        files = [path]
+    elif not glob.has_magic(source):
+        raise ManifestError.unreadable(source, "no such file or folder")
+    else:
+        files = [Path(name) for name in glob.glob(source, recursive=True) if Path(name).is_file()]  # noqa: PTH207 - Path.glob takes no absolute pattern
+    if not files:
+        raise ManifestError.empty(source)
+    return sorted(files)
+
+
+def read_sheet(path: Path) -> Manifest:
+    """A CSV or TSV manifest. Raises ManifestError naming file, line, column, value and remedy of every problem."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ManifestError.unreadable(str(path), _why(error)) from error
+    delimiter = "\t" if path.suffix.lower() == ".tsv" or "\t" in text.partition("\n")[0] else ","
+    reader = csv.DictReader(io.StringIO(text), delimiter=delimiter, skipinitialspace=True, strict=True)
+    try:
+        records = [(reader.line_num, record) for record in reader]
+    except csv.Error as error:
+        raise ManifestError.unreadable(str(path), f"line {reader.line_num}: {error}") from error
+    problems = _header_problems(str(path), reader.fieldnames or ())
+    if problems:
+        raise ManifestError.of(problems)
+    if not records:
+        raise ManifestError.empty(str(path))
+    return Manifest(_checked_rows(path, records))
+
+
+def to_csv(rows: Iterable[ManifestRow]) -> str:
+    """A manifest as CSV text with all columns."""
+    out = io.StringIO()
+    writer = csv.DictWriter(out, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({k: "" if v is None else v for k, v in row.model_dump().items()} for row in rows)
+    return out.getvalue()
+
+
+def rows_with_unique_ids(files: Sequence[Path]) -> list[ManifestRow]:
+    """A row for each file; where stems collide, the names of the folders above are put before them."""
+    names = dict.fromkeys(files, 1)
+    while True:
+        ids = {file: safe_slide_id("-".join(_last_parts(file, depth))) for file, depth in names.items()}
+        folded = [i.lower() for i in ids.values()]
+        clashing = [f for f, i in ids.items() if folded.count(i.lower()) > 1 and names[f] < len(f.resolve().parts)]
+        if not clashing:
+            break
+        names.update({file: names[file] + 1 for file in clashing})
+    rows = [ManifestRow(slide_id=ids[file], path=str(file.resolve())) for file in files]
+    refuse_duplicates(rows)
+    return rows
+
+
+def _last_parts(file: Path, depth: int) -> tuple[str, ...]:
+    whole = file.resolve()
+    return (*whole.parts[:-1], whole.stem)[-depth:]
+
+
+def _row_of_file(file: Path) -> ManifestRow:
+    return ManifestRow(slide_id=safe_slide_id(file.stem), path=str(file.resolve()))
+
+
+def _hidden(file: Path, root: Path) -> bool:
+    return any(part.startswith(".") for part in file.relative_to(root).parts)
+
+
+def _header_problems(file: str, header: Sequence[str]) -> list[str]:
+    wanted = f"Columns are {', '.join(COLUMNS)}; the first two are needed."
+    problems = [manifest_problem(file, 1, name, "missing", wanted) for name in _REQUIRED if name not in header]
+    problems += [manifest_problem(file, 1, name, "unknown", wanted) for name in header if name not in COLUMNS]
+    twice = {name for name in header if list(header).count(name) > 1}
+    return problems + [manifest_problem(file, 1, name, "twice", "Delete one of them.") for name in sorted(twice)]
+
+
+def _checked_rows(path: Path, records: Sequence[tuple[int, dict[str, str]]]) -> tuple[ManifestRow, ...]:
+    rows, problems = [], []
+    first_line: dict[str, int] = {}
+    for line, record in records:
+        found = _row_problems(path, line, record, first_line)
+        problems += found
+        if not found:
+            rows.append(_row(path, record))
+    if problems:
+        raise ManifestError.of(problems)
+    return tuple(rows)
+
+
+def _row_problems(path: Path, line: int, record: dict[str, str], first_line: dict[str, int]) -> list[str]:
+    name = str(path)
+    if None in record or None in record.values():
+        wanted = "Give every row as many cells as the header; quote a cell that holds the separator."
+        return [manifest_problem(name, line, "(all)", "wrong number of cells", wanted)]
+    try:
+        row = _row(path, record)
+    except ValidationError as error:
+        return [_pydantic_problem(name, line, detail["loc"], record, detail["msg"]) for detail in error.errors()]
+    problems = []
+    first = first_line.setdefault(row.slide_id.lower(), line)
+    if first != line:
+        wanted = f"Line {first} has the same slide_id (case is ignored). Give each slide its own."
+        problems.append(manifest_problem(name, line, "slide_id", row.slide_id, wanted))
+    for column in ("path", "annotations"):
+        file = getattr(row, column)
+        if file and not row.skip and not Path(file).exists():
+            problems.append(
+                manifest_problem(
+                    name, line, column, record[column], f"No such file: {file}. Correct it, or fill `skip`."
+                )
+            )
+    return problems
+
+
+def _row(path: Path, record: dict[str, str]) -> ManifestRow:
+    values: dict[str, object] = {k: v.strip() for k, v in record.items()}
+    values["mpp"] = values.get("mpp") or None
+    for column in ("path", "annotations"):
+        if values.get(column):
+            values[column] = str((path.parent / str(values[column])).resolve())
+    return ManifestRow.model_validate(values)
+
+
+def _pydantic_problem(file: str, line: int, loc: Sequence[int | str], record: dict[str, str], message: str) -> str:
+    column = str(loc[0]) if loc else "(all)"
+    remedy = {
+        "slide_id": "Use 1 to 128 letters, digits, `.`, `_` or `-`, starting with a letter or digit.",
+        "path": "Give the path of the slide file.",
+        "mpp": "Give microns per pixel as a number from 0.05 to 20, or leave it empty.",
+    }.get(column, message)
+    return manifest_problem(file, line, column, record.get(column, ""), remedy)
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, UnicodeDecodeError):
+        return "it is not UTF-8 text"
+    return re.sub(r"^\[Errno \d+\] ", "", str(error))

@@ -1,0 +1,122 @@
+"""The config: all recipes of a run, and the tuning that never changes a number.
+
+The JSON schemas, the default config and the README's table are made from the
+classes here; a test compares them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from wsi_features.encode.card import Precision
+from wsi_features.errors import ConfigError
+from wsi_features.stain.recipe import StainRecipe
+from wsi_features.tiles.recipe import ReadRecipe, TileRecipe
+from wsi_features.tissue.recipe import TissueRecipe
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class EncoderChoice(_Section):
+    """One encoder to embed with."""
+
+    name: str = Field(description="Card name, path of a card file, or timm:NAME")
+    weights: str | None = Field(None, description="Local weights file; never downloaded")
+    precision: Precision | Literal["auto"] = Field("auto", description="Arithmetic; auto takes the card's")
+
+
+class ReportOptions(_Section):
+    """What the cohort report shows."""
+
+    title: str = Field("Feature extraction report", description="Heading of the report")
+    figures: int = Field(100, ge=0, description="Slides shown with figures; the table always lists all")
+
+
+class Tuning(_Section):
+    """How fast the work is done. Nothing here changes a number, so nothing here causes a rerun."""
+
+    device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto, cpu, cuda or cuda:1")
+    batch: int = Field(64, ge=1, le=65536, description="Tiles in one batch")
+    workers: int = Field(0, ge=0, le=1024, description="Reading threads; 0 takes the cores of this process")
+    slides_per_shard: int = Field(32, ge=1, description="Slides in one cluster job")
+
+
+class Config(_Section):
+    """Everything a run needs."""
+
+    manifest: str = Field("cohort.csv", description="CSV or TSV sheet, folder or glob of slides")
+    out: str = Field("results", description="Output folder")
+    encoders: Annotated[tuple[EncoderChoice, ...], Field(min_length=1)] = Field(
+        (EncoderChoice(name="histo-texture"),), description="Names, or objects with name, weights and precision"
+    )
+    tissue: TissueRecipe = TissueRecipe()
+    tiles: TileRecipe = TileRecipe()
+    read: ReadRecipe = ReadRecipe()
+    stain: StainRecipe = StainRecipe()
+    accept: tuple[str, ...] = Field((), description="Reason codes of failed slides with which a run still succeeds")
+    report: ReportOptions = ReportOptions()
+    tuning: Tuning = Tuning()
+
+    @field_validator("encoders", mode="before")
+    @classmethod
+    def _names_are_choices(cls, value: object) -> object:
+        if isinstance(value, (list, tuple)):
+            return tuple({"name": item} if isinstance(item, str) else item for item in value)
+        return value
+
+
+def load_config(path: Path | None, overrides: Mapping[str, Any] | None = None) -> Config:
+    """Read a YAML config, or take the defaults, and lay `overrides` over it. Raises ConfigError."""
+    values: dict[str, Any] = {} if path is None else _yaml_mapping(path)
+    return config_from(merged(values, overrides or {}), "defaults" if path is None else repr(str(path)))
+
+
+def config_from(values: Mapping[str, Any], source: str) -> Config:
+    """A checked config; every wrong value is in the one ConfigError raised."""
+    try:
+        return Config.model_validate(dict(values))
+    except ValidationError as error:
+        raise ConfigError("\n".join(_problems(error, source))) from error
+
+
+def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """`base` with the values of `over` in place of its own, section by section."""
+    out = dict(base)
+    for key, value in over.items():
+        section = out.get(key)
+        both = isinstance(value, Mapping) and isinstance(section, Mapping)
+        out[key] = merged(section, value) if both else value  # type: ignore[arg-type] - `both` says so
+    return out
+
+
+def _problems(error: ValidationError, source: str) -> Sequence[str]:
+    return [
+        str(ConfigError.invalid(source, _dotted(detail["loc"]), detail["input"], detail["msg"].lower()))
+        for detail in error.errors()
+    ]
+
+
+def _dotted(location: tuple[int | str, ...]) -> str:
+    """The value's name; pydantic adds the alternative of a union that it tried."""
+    tried = ("int", "float", "constrained", "literal", "str", "function")
+    return ".".join(str(part) for part in location if not (isinstance(part, str) and part.startswith(tried)))
+
+
+def _yaml_mapping(path: Path) -> dict[str, Any]:
+    import yaml
+
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError.unreadable(str(path), " ".join(str(error).split())) from error
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise ConfigError.unreadable(str(path), f"it holds a {type(values).__name__}, not a mapping")
+    return values

@@ -1,0 +1,52 @@
+"""One constructor for every encoder: card and weights in, an encoder on its device out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from wsi_features.encode.card import EncoderCard, Precision
+from wsi_features.encode.encoder import Encoder
+from wsi_features.errors import EncoderError, WeightsError
+from wsi_features.recipe import Json
+
+
+def build(
+    card: EncoderCard,
+    *,
+    weights: Path | None = None,
+    precision: Precision | None = None,
+    device: str = "auto",
+    workers: int = 1,
+) -> Encoder:
+    """The encoder that `card` describes, ready to take batches.
+
+    `weights` is a local file, `precision` the card's unless given. `device` is `auto`, `cpu`,
+    `cuda` or `cuda:N`; `workers` is the number of threads on a CPU, where histo-texture
+    always runs. Raises EncoderError, or one of its kinds CardError and WeightsError.
+    """
+    if card.builder == "histo-texture":
+        return _histo_texture(card, weights, precision, workers)
+    if weights is None:
+        raise WeightsError.needed(card.name)
+    from wsi_features.encode.timm_builder import build_timm
+
+    return build_timm(card, weights, precision=precision or card.precision, device=device, workers=workers)
+
+
+def encoder_recipe(card: EncoderCard, weights_digest: str, precision: Precision) -> Json:
+    """What of an encoder decides the features, as plain JSON for the embed fingerprint.
+
+    `weights_digest` is the SHA-256 of the weights file, empty for an encoder without weights.
+    """
+    return {"card": card.canonical(), "weights": weights_digest, "precision": precision}
+
+
+def _histo_texture(card: EncoderCard, weights: Path | None, precision: Precision | None, workers: int) -> Encoder:
+    from wsi_features.encode.histo_texture.encoder import histo_texture_encoder
+
+    if weights is not None:
+        raise EncoderError.takes_no_weights(card.name, str(weights))
+    if precision not in (None, card.precision):
+        raise EncoderError.fixed_precision(card.name, precision, card.precision)
+    encoder: Encoder = histo_texture_encoder(card, workers=workers)
+    return encoder

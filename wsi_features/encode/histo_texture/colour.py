@@ -1,0 +1,109 @@
+"""Colour statistics of one tile: how much of each stain there is, and which hues.
+
+All of them come from 256-bin histograms, so none depends on where a pixel lies.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+
+from wsi_features.encode.histo_texture.planes import Image, Planes, Values, halved, histogram
+
+PERCENTILES = (5, 25, 50, 75, 95)
+TISSUE_BELOW = 220
+"""A pixel is tissue when its darkest channel lies below this level; glass is at 225 and more."""
+COLOURFUL = 25
+"""Least saturation of a pixel whose hue means something."""
+
+NAMES = (
+    *(
+        f"{stain}_{name}"
+        for stain in ("h", "e", "r")
+        for name in ("mean", "std", "skew", *(f"p{share:02d}" for share in PERCENTILES))
+    ),
+    *(
+        f"{channel}_{name}"
+        for channel in ("saturation", "value", "lab_l", "lab_a", "lab_b")
+        for name in ("mean", "std", "skew")
+    ),
+    "hue_cos",
+    "hue_sin",
+    "h_e_correlation",
+    "tissue_share",
+)
+
+
+def colour_features(planes: Planes) -> Values:
+    """The values of `NAMES`, float64: levels 0 to 255, and shares and correlations as they are."""
+    import cv2
+
+    stains = np.stack([histogram(p) for p in (planes.haematoxylin, planes.eosin, planes.residual)])
+    coarse = halved(planes.rgb)  # hues at half resolution: JPEG keeps no finer ones
+    hue, saturation, value = cv2.split(cv2.cvtColor(coarse, cv2.COLOR_RGB2HSV))
+    lab = cv2.split(cv2.cvtColor(coarse, cv2.COLOR_RGB2LAB))
+    channels = np.stack([histogram(p) for p in (saturation, value, *lab)])
+    of_stains = np.concatenate([_moments(stains), _percentiles(stains)], axis=1)
+    rest = [*_mean_hue(hue, saturation), _correlation(planes, stains), _tissue_share(planes.rgb)]
+    return np.concatenate([of_stains.ravel(), _moments(channels).ravel(), rest])
+
+
+def _moments(counts: Values) -> Values:
+    """Mean, standard deviation and skewness of (k, 256) histograms, as (k, 3).
+
+    Skewness s is given as s / (1 + |s|), in -1 to 1; a spread below one level counts as one level.
+    """
+    shares = counts / counts.sum(axis=1, keepdims=True)
+    levels = np.arange(256.0)
+    mean = (shares * levels).sum(axis=1)
+    away = levels - mean[:, None]
+    spread = np.sqrt((shares * away**2).sum(axis=1))
+    skew = (shares * away * away * away).sum(axis=1) / np.maximum(spread, 1.0) ** 3
+    return np.stack([mean, spread, skew / (1 + np.abs(skew))], axis=1)
+
+
+def _percentiles(counts: Values) -> Values:
+    """`PERCENTILES` of (k, 256) histograms, as (k, 5): the lowest level that reaches the share."""
+    reached = counts.cumsum(axis=1)
+    wanted = np.array(PERCENTILES) / 100 * reached[:, -1:]
+    return (reached[:, None, :] < wanted[:, :, None]).sum(axis=2).astype(np.float64)
+
+
+def _mean_hue(hue: Image, saturation: Image) -> tuple[float, float]:
+    """Cosine and sine of the hue, averaged over all pixels; a colourless pixel counts as 0."""
+    import cv2
+
+    colourful = cv2.compare(saturation, COLOURFUL, cv2.CMP_GE)
+    counts = cv2.calcHist([hue], [0], colourful, [180], [0, 180])[:, 0].astype(np.float64)
+    cosine, sine = _hue_circle()
+    return float((counts * cosine).sum()) / hue.size, float((counts * sine).sum()) / hue.size
+
+
+@cache
+def _hue_circle() -> tuple[Values, Values]:
+    """Cosine and sine of the 180 hues that OpenCV distinguishes."""
+    angles = np.arange(180) * np.pi / 90
+    return np.cos(angles), np.sin(angles)
+
+
+def _correlation(planes: Planes, stains: Values) -> float:
+    """Correlation of haematoxylin and eosin over the pixels; 0 where either is flat."""
+    import cv2
+
+    levels, pixels = np.arange(256.0), planes.luminance.size
+    first = (stains[:2] * levels).sum(axis=1) / pixels
+    second = (stains[:2] * levels**2).sum(axis=1) / pixels
+    variance = second - first**2
+    apart = cv2.norm(planes.haematoxylin, planes.eosin, cv2.NORM_L2SQR) / pixels
+    covariance = (second.sum() - apart) / 2 - first[0] * first[1]
+    return float(covariance / max(np.sqrt(variance[0] * variance[1]), 1.0))
+
+
+def _tissue_share(rgb: Image) -> float:
+    """Share of pixels that are not glass."""
+    import cv2
+
+    red, green, blue = cv2.split(rgb)
+    darkest = cv2.min(cv2.min(red, green), blue)
+    return cv2.countNonZero(cv2.compare(darkest, TISSUE_BELOW, cv2.CMP_LT)) / darkest.size

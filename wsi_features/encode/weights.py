@@ -1,0 +1,116 @@
+"""Weights from a local file: read without running code from it, and checked before use.
+
+Nothing is downloaded, no file is trusted for its name, and nothing is loaded loosely:
+every parameter of the network is found in the file, with its shape and finite values,
+or the file is refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from wsi_features.errors import WeightsError
+
+if TYPE_CHECKING:
+    import torch
+
+    State = dict[str, torch.Tensor]
+
+_WRAPPERS = ("state_dict", "model")
+_ZIP, _PICKLE = b"PK\x03\x04", b"\x80"
+# What torch.load raises on damaged or hostile files; its unpickler runs over arbitrary bytes.
+_DAMAGED = (pickle.UnpicklingError, RuntimeError, OSError, EOFError, ValueError, TypeError, LookupError, AttributeError)
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file as 64 hexadecimal digits, read in pieces."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def load_state(name: str, path: Path, *, wanted_sha256: str | None = None) -> tuple[State, str]:
+    """The tensors of a weights file by key, on the CPU, floats as float32, and the file's SHA-256.
+
+    Takes safetensors, or a `torch.save`d state dict, bare or as the only entry `state_dict`
+    or `model` of a dict. `name` is the encoder's, for messages. Raises WeightsError.
+    """
+    if not path.is_file():
+        raise WeightsError.no_file(name, str(path))
+    try:
+        found = sha256_of(path)
+    except OSError as error:
+        raise WeightsError.unreadable(name, str(path), str(error)) from error
+    if wanted_sha256 not in (None, found):
+        raise WeightsError.differs(name, f"the SHA-256 of {str(path)!r}", found, wanted_sha256)
+    return _plain_tensors(name, path, _unwrapped(_content(name, path))), found
+
+
+def check_state(name: str, path: Path, state: Mapping[str, torch.Tensor], wanted: Mapping[str, torch.Tensor]) -> None:
+    """Refuse a state that is not exactly `wanted`, key by key and shape by shape. Raises WeightsError."""
+    missing, unexpected = sorted(wanted.keys() - state.keys()), sorted(state.keys() - wanted.keys())
+    if missing or unexpected:
+        raise WeightsError.keys_differ(name, str(path), missing, unexpected)
+    for key, tensor in wanted.items():
+        if state[key].shape != tensor.shape:
+            raise WeightsError.differs(name, f"the shape of {key!r}", tuple(state[key].shape), tuple(tensor.shape))
+
+
+def _content(name: str, path: Path) -> Any:
+    """What the file holds, told apart by its first bytes."""
+    import torch
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    with path.open("rb") as file:
+        head = file.read(9)
+    try:
+        if head[8:] == b"{":  # safetensors: the length of the header in 8 bytes, then the header, which is JSON
+            return load_file(path)
+        if head.startswith((_ZIP, _PICKLE)):
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except (SafetensorError, *_DAMAGED) as error:
+        why = next(iter(str(error).splitlines()), "") or type(error).__name__
+        raise WeightsError.unreadable(name, str(path), why) from error
+    raise WeightsError.unreadable(name, str(path), f"it starts with {head!r}")
+
+
+def _unwrapped(content: Any) -> Any:
+    if isinstance(content, dict) and len(content) == 1:
+        (key, inner) = next(iter(content.items()))
+        if key in _WRAPPERS and isinstance(inner, dict):
+            return inner
+    return content
+
+
+def _plain_tensors(name: str, path: Path, content: Any) -> State:
+    """The content as finite float32 tensors in memory of their own.
+
+    safetensors gives views of the mapped file: without a copy, a file rewritten during a
+    run would change the weights (seen). Replaced one by one, so that two copies of a
+    large model never stand side by side.
+    """
+    import torch
+
+    if not isinstance(content, dict) or not content:
+        raise WeightsError.unreadable(name, str(path), f"it holds a {type(content).__name__}, not a dict of tensors")
+    for key, value in content.items():
+        if not isinstance(key, str) or not isinstance(value, torch.Tensor):
+            raise WeightsError.unreadable(name, str(path), f"entry {key!r} is a {type(value).__name__}, not a tensor")
+        if value.layout is not torch.strided or value.device.type != "cpu":
+            raise WeightsError.unreadable(name, str(path), f"entry {key!r} is not a dense tensor with data")
+    for key, value in content.items():
+        dtype = torch.float32 if value.is_floating_point() else value.dtype
+        content[key] = value.detach().to(dtype, copy=True)
+        if not torch.isfinite(content[key]).all():
+            raise WeightsError.not_finite(name, str(path), key)
+    return content
+
+
+def without_classifier(state: State, wanted: Collection[str], classifier: Collection[str]) -> State:
+    """The state less the weight and bias of the classifier layers that the network was built without."""
+    cut = {f"{layer}.{part}" for layer in classifier for part in ("weight", "bias")} - set(wanted)
+    return {key: tensor for key, tensor in state.items() if key not in cut}

@@ -1,0 +1,62 @@
+"""Every error that the project raises on purpose.
+
+    WsiFeaturesError
+    ├── SlideError                  one slide fails, the others go on      exit 1
+    │   ├── SlideFileError          unreadable_slide
+    │   ├── ResolutionError         mpp
+    │   ├── TileReadError           bad_tiles
+    │   ├── AnnotationError         annotations
+    │   ├── StainFitError           stain_fit
+    │   ├── NonFiniteFeaturesError  non_finite
+    │   ├── ArtifactError           artifact
+    │   └── StoreError              store
+    └── UsageError                  nothing is started                     exit 2
+        ├── ConfigError             config
+        ├── ManifestError           manifest
+        ├── OutputError             output
+        └── EncoderError            encoder
+            ├── UnknownEncoderError
+            ├── CardError
+            ├── WeightsError
+            └── ScaleContractError
+
+The second column is the reason code that records and status tables carry.
+"""
+
+from wsi_features.errors.base import SlideError, UsageError, WsiFeaturesError
+from wsi_features.errors.cohort import ConfigError, ManifestError, OutputError, manifest_problem
+from wsi_features.errors.encoders import (
+    CardError,
+    EncoderError,
+    NonFiniteFeaturesError,
+    ScaleContractError,
+    UnknownEncoderError,
+    WeightsError,
+)
+from wsi_features.errors.slides import ResolutionError, SlideFileError, TileReadError
+from wsi_features.errors.stain import StainFitError
+from wsi_features.errors.store import ArtifactError, StoreError
+from wsi_features.errors.tissue import AnnotationError
+
+__all__ = [
+    "AnnotationError",
+    "ArtifactError",
+    "CardError",
+    "ConfigError",
+    "EncoderError",
+    "ManifestError",
+    "NonFiniteFeaturesError",
+    "OutputError",
+    "ResolutionError",
+    "ScaleContractError",
+    "SlideError",
+    "SlideFileError",
+    "StainFitError",
+    "StoreError",
+    "TileReadError",
+    "UnknownEncoderError",
+    "UsageError",
+    "WeightsError",
+    "WsiFeaturesError",
+    "manifest_problem",
+]

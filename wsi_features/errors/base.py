@@ -1,0 +1,27 @@
+"""The root of the error tree."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class WsiFeaturesError(Exception):
+    """Every error that the project raises on purpose.
+
+    The message is one line for a person: what was found, what was wanted, what to do.
+    `reason` is the short code that status tables and records carry.
+    """
+
+    reason: ClassVar[str] = "error"
+
+
+class SlideError(WsiFeaturesError):
+    """One slide cannot be processed; the others go on and this one is recorded as failed."""
+
+    reason: ClassVar[str] = "slide"
+
+
+class UsageError(WsiFeaturesError):
+    """Nothing was started: command line, config or manifest are wrong (exit code 2)."""
+
+    reason: ClassVar[str] = "usage"

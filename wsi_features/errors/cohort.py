@@ -1,0 +1,73 @@
+"""Errors of the command line, the config and the manifest: nothing is started."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from wsi_features.errors.base import UsageError
+
+
+class ConfigError(UsageError):
+    """The config file does not follow the schema."""
+
+    reason: ClassVar[str] = "config"
+
+    @classmethod
+    def unreadable(cls, path: str, why: str) -> ConfigError:
+        """Not a YAML mapping."""
+        return cls(f"config {path!r} cannot be read ({why}). Start from resources/config.yaml.")
+
+    @classmethod
+    def invalid(cls, source: str, where: str, found: object, wanted: str) -> ConfigError:
+        """One value; `where` is its dotted name."""
+        return cls(f"config {source}: `{where}` is {found!r}; {wanted}. Correct the value, or delete the line.")
+
+
+class ManifestError(UsageError):
+    """The manifest cannot be used; every problem found is in the message, one a line."""
+
+    reason: ClassVar[str] = "manifest"
+
+    @classmethod
+    def of(cls, problems: Sequence[str]) -> ManifestError:
+        """All problems at once, so that a sheet is corrected in one go."""
+        return cls("\n".join(problems))
+
+    @classmethod
+    def unreadable(cls, path: str, why: str) -> ManifestError:
+        """Not a readable text table."""
+        return cls(
+            f"manifest {path!r} cannot be read ({why}). Give a CSV or TSV file, a folder, a glob or slide files."
+        )
+
+    @classmethod
+    def empty(cls, source: str) -> ManifestError:
+        """No slide in it."""
+        return cls(f"no slide in {source!r}. Give a CSV or TSV manifest with rows, or a folder or glob of slide files.")
+
+    @classmethod
+    def no_shard(cls, shard: str, path: str, count: int) -> ManifestError:
+        """A job of another manifest."""
+        return cls(f"no shard {shard!r} in {path!r}, which has {count}, from 00000. Start the workflow again.")
+
+
+def manifest_problem(file: str, line: int, column: str, value: str, remedy: str) -> str:
+    """One problem of a manifest: file, line, column, value, remedy."""
+    return f"{file}, line {line}, column `{column}`: {value!r}. {remedy}"
+
+
+class OutputError(UsageError):
+    """The output folder cannot be used."""
+
+    reason: ClassVar[str] = "output"
+
+    @classmethod
+    def not_an_output(cls, path: str) -> OutputError:
+        """Nothing that this tool wrote."""
+        return cls(f"{path!r} is not an output folder (no manifest.json). Give the folder that was passed as --out.")
+
+    @classmethod
+    def ambiguous(cls, path: str, choices: Sequence[str]) -> OutputError:
+        """Several feature sets, and none was chosen."""
+        return cls(f"{path!r} holds several feature sets: {', '.join(choices)}. Choose one by its name.")

@@ -1,0 +1,166 @@
+"""Errors of encoder cards, weights and outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from wsi_features.errors.base import SlideError, UsageError
+
+
+class EncoderError(UsageError):
+    """An encoder cannot be built as its card says; nothing is embedded with it."""
+
+    reason: ClassVar[str] = "encoder"
+
+    @classmethod
+    def unknown_device(cls, wanted: str) -> EncoderError:
+        """A device that is spelled wrongly."""
+        return cls(f"no device {wanted!r}. Give auto, cpu, cuda or cuda:N, N counted from 0.")
+
+    @classmethod
+    def no_device(cls, wanted: str, present: int) -> EncoderError:
+        """A GPU that torch does not see here."""
+        return cls(
+            f"device {wanted!r} was asked for, but torch sees {present} CUDA device(s) here. "
+            "Set `device` to auto or cpu, or run on a machine with that GPU and its driver."
+        )
+
+    @classmethod
+    def takes_no_weights(cls, name: str, path: str) -> EncoderError:
+        """A weights file for an encoder that has none: probably the wrong encoder was named."""
+        return cls(
+            f"encoder {name!r} has no weights, but {path!r} was given. "
+            "Leave `weights` out, or name the encoder that they belong to."
+        )
+
+    @classmethod
+    def fixed_precision(cls, name: str, found: str, wanted: str) -> EncoderError:
+        """A precision for an encoder that knows only one."""
+        return cls(f"encoder {name!r} computes in {wanted} only, {found} was asked for. Leave `precision` out.")
+
+
+class UnknownEncoderError(EncoderError):
+    """No card and no builder of that name."""
+
+    @classmethod
+    def named(cls, name: str, known: Sequence[str]) -> UnknownEncoderError:
+        """`known` lists the names that would work."""
+        return cls(f"no encoder {name!r}. Known are: {', '.join(known)}, and timm:NAME with a weights file.")
+
+    @classmethod
+    def misspelled(cls, name: str, close: Sequence[str], known: Sequence[str]) -> UnknownEncoderError:
+        """`close` lists what was probably meant."""
+        return cls(
+            f"no encoder {name!r}. Did you mean {' or '.join(close)}? "
+            f"Known are: {', '.join(known)}, and timm:NAME with a weights file."
+        )
+
+    @classmethod
+    def not_in_timm(cls, name: str, version: str, close: Sequence[str]) -> UnknownEncoderError:
+        """A `timm:` name; there are too many to list."""
+        meant = f"Did you mean {' or '.join(close)}?" if close else "`timm.list_models()` lists its models."
+        return cls(f"no encoder {name!r}: timm {version} has no such model. {meant}")
+
+
+class CardError(EncoderError):
+    """A card file that does not follow the schema."""
+
+    @classmethod
+    def invalid(cls, path: str, where: str, found: object, wanted: str) -> CardError:
+        """`where` is the field, `wanted` what it must be."""
+        return cls(f"encoder card {path!r}: {where} is {found!r}; wanted: {wanted}. Correct the card.")
+
+    @classmethod
+    def missing(cls, path: str, where: str) -> CardError:
+        """A field that has no default."""
+        return cls(f"encoder card {path!r} does not state `{where}`. Add it; the shipped cards show how.")
+
+    @classmethod
+    def unknown_field(cls, path: str, where: str, known: Sequence[str]) -> CardError:
+        """A field that no card has; often a misspelled one."""
+        return cls(f"encoder card {path!r}: there is no field `{where}`. Fields are: {', '.join(known)}.")
+
+    @classmethod
+    def unreadable(cls, path: str, why: str) -> CardError:
+        """No file, or not a YAML mapping."""
+        return cls(f"encoder card {path!r} cannot be read ({why}). Give a YAML file like the shipped cards.")
+
+
+class WeightsError(EncoderError):
+    """A weights file that is missing or is not the card's model."""
+
+    @classmethod
+    def needed(cls, name: str) -> WeightsError:
+        """Weights are never downloaded."""
+        return cls(
+            f"encoder {name!r} needs a local weights file. Give it with `--weights FILE`, or as `weights` beside the "
+            "encoder's name in the config."
+        )
+
+    @classmethod
+    def no_file(cls, name: str, path: str) -> WeightsError:
+        """Path of the config or command line."""
+        return cls(f"encoder {name!r}: no weights file at {path!r}. Correct the path.")
+
+    @classmethod
+    def unreadable(cls, name: str, path: str, why: str) -> WeightsError:
+        """Neither safetensors nor a plain state dict."""
+        return cls(
+            f"encoder {name!r}: {path!r} is not a safetensors file or a plain state dict ({why}). "
+            "Save the model's `state_dict()` as safetensors."
+        )
+
+    @classmethod
+    def keys_differ(cls, name: str, path: str, missing: Sequence[str], unexpected: Sequence[str]) -> WeightsError:
+        """Strict loading: every parameter must be found, and none may be left over."""
+        parts = [
+            f"{len(keys)} {label} (first: {keys[0]})"
+            for keys, label in ((missing, "missing"), (unexpected, "unexpected"))
+            if keys
+        ]
+        return cls(
+            f"encoder {name!r}: {path!r} does not fit the architecture: {', '.join(parts)}. "
+            "Give the weights of exactly this model, without its training head."
+        )
+
+    @classmethod
+    def not_finite(cls, name: str, path: str, key: str) -> WeightsError:
+        """NaN or infinity: a training run that diverged, or a damaged file."""
+        return cls(
+            f"encoder {name!r}: {path!r} holds NaN or infinity in {key!r}. "
+            "Copy the weights again from where they are published, and compare their SHA-256."
+        )
+
+    @classmethod
+    def differs(cls, name: str, what: str, found: object, wanted: object) -> WeightsError:
+        """A check after loading: shape, parameter count, output dimension, finite values, SHA-256."""
+        return cls(
+            f"encoder {name!r}: {what} is {found}, the card says {wanted}. "
+            "Give the weights that the card names, or correct the card."
+        )
+
+
+class ScaleContractError(EncoderError):
+    """A grid outside the resolution or size that the encoder was made for."""
+
+    @classmethod
+    def outside(cls, name: str, what: str, found: object, wanted: str) -> ScaleContractError:
+        """`wanted` says the accepted range and the value that fits."""
+        return cls(
+            f"encoder {name!r}: {what} is {found}, accepted is {wanted}. Set `tiles.size` and `tiles.mpp` to auto."
+        )
+
+
+class NonFiniteFeaturesError(SlideError):
+    """The model returned NaN or infinity, or a value that the stored dtype cannot hold."""
+
+    reason: ClassVar[str] = "non_finite"
+
+    @classmethod
+    def at_row(cls, slide_id: str, encoder: str, row: int, value: float, dtype: str) -> NonFiniteFeaturesError:
+        """First offending row."""
+        return cls(
+            f"slide {slide_id!r}: {encoder} returned {value:g} at row {row}, which {dtype} cannot hold. "
+            "Set the encoder's `precision` to fp32 and rerun."
+        )

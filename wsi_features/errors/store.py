@@ -1,0 +1,107 @@
+"""Errors of feature stores and other artifacts."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from wsi_features.errors.base import SlideError
+
+
+class ArtifactError(SlideError):
+    """A file of an earlier stage is absent, damaged or was made by another recipe."""
+
+    reason: ClassVar[str] = "artifact"
+
+    @classmethod
+    def absent(cls, slide_id: str, what: str, path: str) -> ArtifactError:
+        """The stage before has not run."""
+        return cls(f"slide {slide_id!r}: no {what} at {path!r}. Run the stage before this one with the same --out.")
+
+    @classmethod
+    def mismatch(cls, slide_id: str, what: str, path: str, found: str, wanted: str) -> ArtifactError:
+        """Made by another recipe, or from another version of the slide."""
+        return cls(
+            f"slide {slide_id!r}: {what} {path!r} has fingerprint {found[:8]}, this recipe needs {wanted[:8]}. "
+            "Run the stage before this one again with the same recipe."
+        )
+
+    @classmethod
+    def damaged(cls, slide_id: str, what: str, path: str, why: str) -> ArtifactError:
+        """Cut short or edited by hand."""
+        return cls(f"slide {slide_id!r}: {what} {path!r} cannot be read ({why}). Delete it and run its stage again.")
+
+
+class StoreError(SlideError):
+    """A feature store that must not be read."""
+
+    reason: ClassVar[str] = "store"
+
+    @classmethod
+    def absent(cls, path: str) -> StoreError:
+        """Nothing there."""
+        return cls(f"no feature store at {path!r}. Give the path of a `<slide_id>.zarr` folder.")
+
+    @classmethod
+    def uncommitted(cls, path: str, why: str) -> StoreError:
+        """No valid commit record: the store was never finished."""
+        return cls(f"feature store {path!r} is not complete ({why}). Embed the slide again.")
+
+    @classmethod
+    def damaged(cls, path: str, file: str, found: str, wanted: str) -> StoreError:
+        """A file inside differs from the commit record."""
+        return cls(
+            f"feature store {path!r} is damaged: {file} has {found}, the commit record says {wanted}. "
+            "Delete the store and embed the slide again."
+        )
+
+    @classmethod
+    def missing_file(cls, path: str, file: str) -> StoreError:
+        """A file of the commit record is gone."""
+        return cls(
+            f"feature store {path!r} is damaged: {file} is missing. Delete the store and embed the slide again, or copy "
+            "it again with every file."
+        )
+
+    @classmethod
+    def extra_file(cls, path: str, file: str) -> StoreError:
+        """A file that the writer did not put there."""
+        return cls(
+            f"feature store {path!r} holds {file}, which its commit record does not list. "
+            "Remove that file if you know it; otherwise delete the store and embed the slide again."
+        )
+
+    @classmethod
+    def unreadable(cls, path: str, file: str, why: str) -> StoreError:
+        """The system or the decoder refuses a file."""
+        return cls(
+            f"feature store {path!r}: {file} cannot be read ({why}). Check the permissions and the disk; "
+            "if they are right, delete the store and embed the slide again."
+        )
+
+    @classmethod
+    def unwritable(cls, path: str, why: str) -> StoreError:
+        """No permission, no space, no such folder."""
+        return cls(
+            f"feature store {path!r} cannot be written ({why}). Check the permissions and the free space of the "
+            "output folder, then rerun."
+        )
+
+    @classmethod
+    def refused(cls, slide_id: str, what: str, found: object, wanted: object) -> StoreError:
+        """Content that must not become a store; nothing was left on disk."""
+        return cls(
+            f"slide {slide_id!r} cannot be stored: {what} is {found}, wanted {wanted}. "
+            "Run the stages before `embed` again, and report the slide if it stays."
+        )
+
+    @classmethod
+    def version(cls, path: str, found: object, newest: int) -> StoreError:
+        """Written by a newer release."""
+        return cls(
+            f"feature store {path!r} has format version {found!r}, this release reads 1 to {newest}. Update wsi_features."
+        )
+
+    @classmethod
+    def inconsistent(cls, path: str, what: str, found: object, wanted: object) -> StoreError:
+        """Arrays that do not belong together."""
+        return cls(f"feature store {path!r}: {what} is {found}, wanted {wanted}. Delete the store and embed again.")

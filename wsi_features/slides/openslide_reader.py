@@ -1,0 +1,116 @@
+"""Slides through OpenSlide: the reader for every format that it knows.
+
+A handle that has raised once refuses every later read, also of good tiles
+(measured), so it is dropped and opened anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+
+from wsi_features.errors import SlideFileError
+from wsi_features.geometry import Region, Size
+from wsi_features.slides.array_reader import composed_on_white
+from wsi_features.slides.slide import Level, MppCandidate, Pixels
+
+if TYPE_CHECKING:
+    from openslide import OpenSlide
+
+_PROPERTIES = ("openslide.vendor", "openslide.objective-power", "openslide.mpp-x", "openslide.mpp-y", "aperio.AppMag")
+"""The only properties that leave a reader: others name patients, users, files and dates."""
+
+
+class OpenSlideReader:
+    """One open OpenSlide handle, for one thread."""
+
+    reader = "openslide"
+
+    def __init__(self, slide_id: str, path: str) -> None:
+        self._slide_id, self._path = slide_id, path
+        self._handle: OpenSlide | None = _opened(slide_id, path)
+        dimensions, downsamples = self._handle.level_dimensions, self._handle.level_downsamples
+        self.levels = tuple(Level(Size(w, h), float(d)) for (w, h), d in zip(dimensions, downsamples, strict=True))
+        found = self._handle.properties
+        self.properties: Mapping[str, str] = MappingProxyType({k: found[k] for k in _PROPERTIES if k in found})
+        self.mpp_candidates = _mpp_candidates(found)
+        self.bounds = _bounds(found)
+
+    def read(self, region: Region, level: int) -> Pixels:
+        """The pixels of `region` of `level`; damage is reported in the status."""
+        from openslide import OpenSlideError
+
+        downsample = self.levels[level].downsample
+        corner = (round(region.x * downsample), round(region.y * downsample))
+        try:
+            if self._handle is None:
+                self._handle = _opened(self._slide_id, self._path)
+            rgba = np.asarray(self._handle.read_region(corner, level, (region.width, region.height)))
+        except (OpenSlideError, SlideFileError) as error:
+            self.close()
+            white = np.full((region.height, region.width, 3), 255, np.uint8)
+            return Pixels(white, 0.0, "unreadable", one_line(error))
+        return composed_on_white(rgba)
+
+    def close(self) -> None:
+        """Close the handle; a later read opens it again."""
+        if self._handle is not None:
+            self._handle.close()
+            self._handle = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+
+def openslide_format(path: str) -> str | None:
+    """The vendor that OpenSlide recognises in the content of `path`, or None."""
+    from openslide import OpenSlide
+
+    vendor: str | None = OpenSlide.detect_format(path)
+    return vendor
+
+
+def one_line(error: BaseException) -> str:
+    """The text of an error of a foreign library, without line breaks or control bytes."""
+    return " ".join("".join(c if c.isprintable() else " " for c in str(error)).split())
+
+
+def _opened(slide_id: str, path: str) -> OpenSlide:
+    from openslide import OpenSlide, OpenSlideError
+
+    try:
+        return OpenSlide(path)
+    except (OpenSlideError, OSError) as error:
+        raise SlideFileError.refused(slide_id, path, "openslide", one_line(error)) from error
+
+
+def _mpp_candidates(properties: Mapping[str, str]) -> tuple[MppCandidate, ...]:
+    pairs = (("openslide", "openslide.mpp-x", "openslide.mpp-y"), ("aperio text", "aperio.MPP", "aperio.MPP"))
+    found = []
+    for source, key_x, key_y in pairs:
+        x, y = _number(properties.get(key_x)), _number(properties.get(key_y))
+        if x is not None and y is not None:
+            found.append(MppCandidate(source, x, y))
+    return tuple(found)
+
+
+def _bounds(properties: Mapping[str, str]) -> Region | None:
+    keys = ("openslide.bounds-x", "openslide.bounds-y", "openslide.bounds-width", "openslide.bounds-height")
+    values = [_number(properties.get(key)) for key in keys]
+    x, y, width, height = values
+    if x is None or y is None or width is None or height is None:
+        return None
+    return Region(int(x), int(y), int(width), int(height))
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        return float(text) if text is not None else None
+    except ValueError:
+        return None

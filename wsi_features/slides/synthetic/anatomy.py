@@ -1,0 +1,135 @@
+"""What lies where on a synthetic slide, in microns: pieces of tissue and the regions inside them.
+
+Nothing here knows pixels. Every field can be computed for any rows and columns alone,
+so a slide of any size needs no map in memory, and two scans of one anatomy agree.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from wsi_features.slides.synthetic.noise import F32, F64, U8, key_of, smooth_noise, uniform
+from wsi_features.slides.synthetic.noise import hashed as hashed_bits
+from wsi_features.slides.synthetic.spec import SlideSpec
+
+TISSUE_TYPES: tuple[str, ...] = ("tumour", "stroma", "lymphocytes", "necrosis", "fat")
+"""Names of the labels 1, 2, ...; label 0 is glass."""
+
+# Types that are laid over stroma, each over those before it, with their share of the tissue.
+OVERLAYS: tuple[str, ...] = ("tumour", "lymphocytes", "necrosis", "fat")
+_SHARES = {"tumour": 0.55, "lymphocytes": 0.16, "necrosis": 0.1, "fat": 0.05}
+
+_HARMONICS = 6
+_CALIBRATION_GRID = (72, 96)
+
+
+def label_of(kind: str) -> int:
+    """The label of a tissue type."""
+    return TISSUE_TYPES.index(kind) + 1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Piece:
+    """One piece of tissue: an ellipse whose radius swings with the angle. Lengths in microns."""
+
+    x: float
+    y: float
+    rx: float
+    ry: float
+    swing: F64
+    phase: F64
+
+    @property
+    def radius(self) -> float:
+        """The smaller radius."""
+        return min(self.rx, self.ry)
+
+    def depth(self, y: F64, x: F64) -> F32:
+        """How far inside the smooth outline each position lies, about in microns; negative outside."""
+        down, right = (y[:, None] - self.y) / self.ry, (x[None, :] - self.x) / self.rx
+        angle, rim = np.arctan2(down, right), 1.0
+        for k, (swing, phase) in enumerate(zip(self.swing, self.phase, strict=True), start=2):
+            rim = rim + swing * np.cos(k * angle + phase)
+        return ((rim - np.hypot(down, right)) * self.radius).astype(np.float32)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Anatomy:
+    """The layout of one slide: its pieces, and how far each overlay spreads inside them."""
+
+    seed: int
+    pieces: tuple[Piece, ...]
+    region_um: float
+    thresholds: dict[str, float]
+
+    def depth(self, y: F64, x: F64) -> F32:
+        """Signed distance to the tissue's edge, about in microns, positive inside; rows `y`, columns `x`."""
+        if not self.pieces:
+            return np.full((len(y), len(x)), -1e6, np.float32)
+        smooth = np.max([piece.depth(y, x) for piece in self.pieces], axis=0)
+        radius = self.pieces[0].radius
+        rough = 0.07 * radius * self._noise("outline", y, x, 0.4 * radius)
+        rough += 0.03 * radius * self._noise("outline-fine", y, x, 0.12 * radius)
+        rough += 9 * self._noise("outline-cells", y, x, 28)
+        hole = (self._noise("hole", y, x, 0.22 * radius) - 2.1) * 0.2 * radius
+        return np.asarray(np.minimum(smooth + rough, -hole), dtype=np.float32)
+
+    def spread(self, kind: str, y: F64, x: F64) -> F32:
+        """Signed distance to the edge of an overlay, about in microns, positive where it lies."""
+        edge = 7 * self._noise(f"{kind}-edge", y, x, 22)
+        region = (self._level(kind, y, x) - self.thresholds[kind]) * 0.6 * self.region_um + edge
+        if kind != "tumour":
+            return np.asarray(region, dtype=np.float32)
+        nests = 0.85 * self._noise("nests", y, x, 70) + 0.4 * self._noise("nests-fine", y, x, 30)
+        return np.asarray(np.minimum(region, (nests + 0.55) * 34 + edge * 0.5), dtype=np.float32)
+
+    def labels(self, y: F64, x: F64) -> U8:
+        """The label at every position, uint8 (len(y), len(x)); 0 is glass."""
+        depth = self.depth(y, x)
+        labels = np.where(depth > 0, label_of("stroma"), 0).astype(np.uint8)
+        if labels.any():
+            for kind in OVERLAYS:
+                labels[(depth > 0) & (self.spread(kind, y, x) > 0)] = label_of(kind)
+        return labels
+
+    def _level(self, kind: str, y: F64, x: F64) -> F32:
+        broad = self._noise(kind, y, x, self.region_um)
+        return np.asarray(0.92 * broad + 0.4 * self._noise(f"{kind}-fine", y, x, self.region_um / 3), dtype=np.float32)
+
+    def _noise(self, name: str, y: F64, x: F64, pitch: float) -> F32:
+        return smooth_noise(key_of(self.seed, name), y, x, pitch)
+
+    def calibrated(self, y: F64, x: F64) -> Anatomy:
+        """The same anatomy with thresholds that give each overlay its share of the tissue at these positions."""
+        inside = self.depth(y, x) > 0
+        if not inside.any():
+            return self
+        thresholds = {k: float(np.quantile(self._level(k, y, x)[inside], 1 - _SHARES[k])) for k in OVERLAYS}
+        return Anatomy(self.seed, self.pieces, self.region_um, thresholds)
+
+
+def anatomy_of(spec: SlideSpec) -> Anatomy:
+    """The layout of a slide: two to four pieces along its longer side, or none."""
+    width, height = spec.width * spec.scale, spec.height * spec.scale
+    region = float(np.clip(np.sqrt(width * height) / 8, 60, 700))
+    pieces = _pieces(spec.seed, width, height) if spec.tissue else ()
+    plain = Anatomy(spec.seed, pieces, region, dict.fromkeys(OVERLAYS, 0.0))
+    rows, columns = _CALIBRATION_GRID
+    return plain.calibrated((np.arange(rows) + 0.5) * height / rows, (np.arange(columns) + 0.5) * width / columns)
+
+
+def _pieces(seed: int, width: float, height: float) -> tuple[Piece, ...]:
+    count = int(np.clip(round(1.4 * max(width, height) / min(width, height)), 2, 4))
+    return tuple(_piece(seed, i, count, width, height) for i in range(count))
+
+
+def _piece(seed: int, i: int, count: int, width: float, height: float) -> Piece:
+    draw = uniform(hashed_bits(key_of(seed, "piece"), i, np.arange(6 + 2 * _HARMONICS)))
+    across, along = (1, count) if height > width else (count, 1)
+    x = (min(i, across - 1) + 0.5 + 0.08 * (draw[0] - 0.5)) * width / across
+    y = (min(i, along - 1) + 0.5 + 0.08 * (draw[1] - 0.5)) * height / along
+    rx, ry = (0.34 + 0.05 * draw[2]) * width / across, (0.34 + 0.05 * draw[3]) * height / along
+    swing = 0.2 * (draw[6 : 6 + _HARMONICS] - 0.3) / np.arange(2, 2 + _HARMONICS) ** 0.7
+    return Piece(x, y, rx, ry, swing, draw[-_HARMONICS:] * 2 * np.pi)

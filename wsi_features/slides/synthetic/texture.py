@@ -1,0 +1,120 @@
+"""What tissue looks like between its nuclei: seamless patches of haematoxylin and eosin density per type.
+
+Patches are drawn once at half a micron per pixel, finer than the optics of a 20x scan
+resolve, and repeat every 384 um; rendering bends the way they are looked up, so no
+repeat is seen. Densities are bytes of `colour.HAEMATOXYLIN_MAX` and `colour.EOSIN_MAX`.
+"""
+
+from __future__ import annotations
+
+from functools import cache, lru_cache
+
+import numpy as np
+
+from wsi_features.slides.synthetic.colour import EOSIN_MAX, HAEMATOXYLIN_MAX
+from wsi_features.slides.synthetic.noise import F32, U8, hashed, key_of, smooth_noise, uniform
+
+PERIOD_UM = 384.0
+_MASTER_UM = 0.5
+_POSITIONS = (np.arange(round(PERIOD_UM / _MASTER_UM)) + 0.5) * _MASTER_UM
+
+# Fat cells per period in each direction: about 55 um wide.
+_FAT_CELLS = 7
+
+
+def texel_um(mpp: float) -> float:
+    """Microns per pixel of the patches used for a slide of `mpp`."""
+    return PERIOD_UM / _patch_px(mpp)
+
+
+@lru_cache(maxsize=32)
+def patch(name: str, mpp: float, room: int) -> U8:
+    """One patch, repeated so that a window of `room` pixels may start anywhere in the first period.
+
+    uint8 (h, w, 2) of haematoxylin and eosin for a tissue type, (h, w) for "rough".
+    """
+    import cv2
+
+    px = _patch_px(mpp)
+    master = _master(name)
+    small = cv2.resize(master, (px, px), interpolation=cv2.INTER_AREA) if px < len(master) else master
+    around = [(0, room), (0, room), (0, 0)][: master.ndim]
+    tiled = np.pad(np.asarray(small, dtype=np.uint8), around, mode="wrap")
+    tiled.flags.writeable = False
+    return tiled
+
+
+def _patch_px(mpp: float) -> int:
+    return round(PERIOD_UM / max(mpp, _MASTER_UM))
+
+
+@cache
+def _master(name: str) -> U8:
+    if name == "rough":
+        return np.clip(_noise(name, 6) * 36 + _noise(name, 16) * 28 + 128, 0, 255).astype(np.uint8)
+    haematoxylin, eosin = _DRAWN[name]()
+    h = np.clip(haematoxylin * (255 / HAEMATOXYLIN_MAX), 0, 255)
+    e = np.clip(eosin * (255 / EOSIN_MAX), 0, 255)
+    return np.stack([h, e], axis=2).astype(np.uint8)
+
+
+def _noise(name: str, pitch: float | tuple[float, float]) -> F32:
+    return smooth_noise(key_of("texture", name, pitch), _POSITIONS, _POSITIONS, pitch, PERIOD_UM)
+
+
+def _tumour() -> tuple[F32, F32]:
+    mottle = 0.6 * _noise("tumour", 8) + 0.5 * _noise("tumour", 3) + 0.35 * _noise("tumour", 1.5)
+    return 0.34 + 0.07 * mottle, 0.5 + 0.1 * mottle + 0.08 * _noise("tumour-eosin", 12)
+
+
+def _stroma() -> tuple[F32, F32]:
+    """Collagen: ridges of noise drawn out along x, in bundles with pale clefts between."""
+    fibres = sum(1 - 1.6 * np.abs(_noise("fibre", (across, 48))) for across in (3, 6)) * 0.5
+    bundle = _noise("bundle", (16, 96)) + 0.6 * _noise("bundle", (8, 64))
+    cleft = np.clip(0.5 * bundle + 1.45, 0.25, 1)
+    grain = _noise("stroma", 2)
+    eosin = (0.62 + 0.16 * fibres + 0.03 * grain) * cleft
+    return np.asarray(0.07 + 0.02 * fibres), np.asarray(eosin)
+
+
+def _lymphocytes() -> tuple[F32, F32]:
+    mottle = 0.6 * _noise("lymph", 4) + 0.5 * _noise("lymph", 2)
+    return 0.28 + 0.1 * mottle, 0.3 + 0.09 * mottle
+
+
+def _necrosis() -> tuple[F32, F32]:
+    clumps = 0.7 * _noise("necrosis", 12) + 0.5 * _noise("necrosis", 3) + 0.4 * _noise("necrosis", 1.5)
+    return 0.1 + 0.05 * _noise("necrosis-dust", 2) ** 2, 0.85 + 0.16 * clumps
+
+
+def _fat() -> tuple[F32, F32]:
+    """Thin pink septa between round pale cells: the borders of a jittered cell mosaic."""
+    gap = _mosaic_gap(_FAT_CELLS) - 1.1 * (1 + 0.5 * _noise("septum", 24))
+    septum = np.clip(1.3 - gap / 1.4, 0, 1)
+    return 0.02 + 0.09 * septum, 0.07 + 0.6 * septum
+
+
+_DRAWN = {
+    "tumour": _tumour,
+    "stroma": _stroma,
+    "lymphocytes": _lymphocytes,
+    "necrosis": _necrosis,
+    "fat": _fat,
+}
+
+
+def _mosaic_gap(cells: int) -> F32:
+    """Distance in microns from each position to the border between its two nearest cell centres."""
+    pitch = PERIOD_UM / cells
+    index = np.arange(-1, cells + 1)
+    rows, columns = np.meshgrid(index, index, indexing="ij")
+    wrapped = (rows % cells, columns % cells)
+    ys = (rows + 0.5 + 0.75 * (uniform(hashed(key_of("fat", "y"), *wrapped)) - 0.5)) * pitch
+    xs = (columns + 0.5 + 0.75 * (uniform(hashed(key_of("fat", "x"), *wrapped)) - 0.5)) * pitch
+    first, second = np.full((2, len(_POSITIONS), len(_POSITIONS)), np.inf, np.float32)
+    at = _POSITIONS.astype(np.float32)
+    for y, x in zip(ys.ravel().astype(np.float32), xs.ravel().astype(np.float32), strict=True):
+        square = (at[:, None] - y) ** 2 + (at[None, :] - x) ** 2
+        second = np.minimum(second, np.maximum(first, square))
+        first = np.minimum(first, square)
+    return np.asarray((np.sqrt(second) - np.sqrt(first)) / 2, dtype=np.float32)

@@ -1,0 +1,60 @@
+"""The one boundary that catches.
+
+A slide's intended errors become its result. Anything else is a fault of the program: it
+is logged with its traceback, recorded as `internal`, and the run exits with code 3.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+from wsi_features.cohort.records import SlideResult
+from wsi_features.errors import SlideError, UsageError
+
+OK, SOME_FAILED, USAGE, INTERNAL, INTERRUPTED = 0, 1, 2, 3, 130
+"""Exit codes."""
+
+_log = logging.getLogger("wsi_features")
+
+
+def guarded(slide_id: str, stage: str, work: Callable[[], SlideResult]) -> SlideResult:
+    """Run one slide's work and turn its failure into a result; the other slides go on."""
+    started = time.perf_counter()
+    try:
+        result = work()
+    except SlideError as error:
+        result = SlideResult("failed", stage, reason=error.reason, message=printable(str(error)))
+    except (UsageError, MemoryError):
+        raise
+    except Exception as error:  # noqa: BLE001 - the boundary: a fault with one slide must not lose the others
+        _log.exception("slide %s: internal error in %s", slide_id, stage)
+        message = f"slide {slide_id!r}: internal error in {stage}: {type(error).__name__}: {error}. See the log."
+        result = SlideResult("failed", stage, reason="internal", message=printable(message))
+    return replace(result, seconds=round(time.perf_counter() - started, 3))
+
+
+def exit_code(work: Callable[[], int], tell: Callable[[str], None]) -> int:
+    """Run a whole command: its own code, 2 for wrong usage, 3 for a fault of the program."""
+    try:
+        return work()
+    except UsageError as error:
+        tell(str(error))
+        return USAGE
+    except SlideError as error:
+        tell(printable(str(error)))
+        return SOME_FAILED
+    except KeyboardInterrupt:
+        tell("interrupted; finished work is kept and the same command goes on from there")
+        return INTERRUPTED
+    except Exception as error:  # noqa: BLE001 - the boundary
+        _log.exception("internal error")
+        tell(f"internal error: {type(error).__name__}: {printable(str(error))}. The log has the traceback.")
+        return INTERNAL
+
+
+def printable(text: str) -> str:
+    """One line without control bytes, whatever a file or a library put into it."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())

@@ -1,0 +1,82 @@
+"""The fingerprints of one slide's artifacts: each chains its recipe with what went in."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from wsi_features.cohort.manifest import ManifestRow
+from wsi_features.config import Config
+from wsi_features.encode.encoder import EMBED_VERSION
+from wsi_features.recipe import Json, digest, fingerprint
+from wsi_features.slides import content_fingerprint
+from wsi_features.slides.opening import check_file
+from wsi_features.stain.recipe import STAIN_VERSION, stain_recipe_json
+from wsi_features.tiles.recipe import TILES_VERSION, TileRecipe
+from wsi_features.tissue.recipe import TISSUE_VERSION
+
+PREFLIGHT_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Lineage:
+    """What one slide's fingerprints start from: its content, and what the manifest adds to it."""
+
+    slide_id: str
+    content: str
+    declared_mpp: float | None
+    annotations: str
+
+    def preflight(self) -> str:
+        """What is known of the slide before a pixel is used."""
+        return fingerprint("preflight", PREFLIGHT_VERSION, {"mpp": self.declared_mpp}, [], self.content)
+
+    def tissue(self, config: Config) -> str:
+        """The tissue mask."""
+        upstream = [self.preflight(), self.annotations]
+        return fingerprint("tissue", TISSUE_VERSION, config.tissue, upstream, self.content)
+
+    def tiles(self, config: Config, tiles: TileRecipe) -> str:
+        """The tile table; `tiles` is resolved, without `auto`."""
+        return fingerprint("tiles", TILES_VERSION, tiles, [self.tissue(config)], self.content)
+
+    def stain(self, config: Config) -> str:
+        """The stain transform."""
+        recipe = stain_recipe_json(config.stain)
+        return fingerprint("stain", STAIN_VERSION, recipe, [self.tissue(config)], self.content)
+
+    def embed(self, config: Config, tiles: TileRecipe, encoder: Json) -> str:
+        """The feature store; `encoder` is the encoder's recipe with the weights' digest."""
+        recipe = embed_recipe(config, encoder)
+        upstream = [self.tiles(config, tiles), self.stain(config)]
+        return fingerprint("embed", EMBED_VERSION, recipe, upstream, self.content)
+
+
+def lineage_of(row: ManifestRow) -> Lineage:
+    """Look at a slide's file and annotations. Raises SlideFileError when the slide's file is not usable."""
+    path = Path(row.path)
+    check_file(row.slide_id, path)
+    annotations = hashlib.sha256(Path(row.annotations).read_bytes()).hexdigest() if row.annotations else ""
+    return Lineage(row.slide_id, content_fingerprint(path), row.mpp, annotations)
+
+
+def embed_recipe(config: Config, encoder: Json) -> Json:
+    """What of the embed stage changes numbers: the encoder, and how its pixels are read."""
+    return {"encoder": encoder, "read": config.read.canonical()}
+
+
+def recipes(config: Config, tiles: TileRecipe, encoder: Json) -> dict[str, Json]:
+    """The recipes of all stages of one feature set, as they are recorded and hashed."""
+    return {
+        "tissue": config.tissue.canonical(),
+        "tiles": tiles.canonical(),
+        "stain": stain_recipe_json(config.stain),
+        "embed": embed_recipe(config, encoder),
+    }
+
+
+def feature_set_hash(config: Config, tiles: TileRecipe, encoder: Json) -> str:
+    """Eight digits that keep two recipes from ever sharing a path."""
+    versions = [PREFLIGHT_VERSION, TISSUE_VERSION, TILES_VERSION, STAIN_VERSION, EMBED_VERSION]
+    return digest({"recipes": recipes(config, tiles, encoder), "versions": versions})[:8]

@@ -1,0 +1,112 @@
+"""The plan of a run: the config, its manifest in shards, and what must cause a rerun of each.
+
+The workflow puts these texts into its `params`: it reruns a job when one of them
+changes, and only then.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from wsi_features.cohort.manifest import Manifest, ManifestRow
+from wsi_features.cohort.outputs import Outputs
+from wsi_features.cohort.sheets import manifest_from
+from wsi_features.config import Config, config_from
+from wsi_features.files import read_json
+from wsi_features.recipe import canonical_json, digest
+from wsi_features.stages.encoders import EncoderPlan, encoder_plans, tilings
+from wsi_features.stain.recipe import stain_recipe_json
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run will do; made before anything is done, so a wrong input costs seconds."""
+
+    config: Config
+    manifest: Manifest
+
+    @property
+    def out(self) -> Outputs:
+        """Where the run writes."""
+        return Outputs(Path(self.config.out))
+
+    @cached_property
+    def shards(self) -> dict[str, tuple[ManifestRow, ...]]:
+        """The manifest's rows by shard name."""
+        return self.manifest.shards(self.config.tuning.slides_per_shard)
+
+    @cached_property
+    def encoders(self) -> tuple[EncoderPlan, ...]:
+        """The encoders with the tiles each one gets."""
+        return encoder_plans(self.config)
+
+    @cached_property
+    def manifest_digest(self) -> str:
+        """Changes with any cell of the manifest, and with the cut into shards."""
+        return digest(self.manifest.to_json(self.config.tuning.slides_per_shard))
+
+    @property
+    def config_text(self) -> str:
+        """The whole config as JSON text, for the command line of a job."""
+        return self.config.model_dump_json()
+
+    def recipe(self, stage: str) -> str:
+        """What changes the numbers of one stage, as JSON text; earlier stages rerun it through their records."""
+        return canonical_json(getattr(self, f"_{stage}_recipe")())
+
+    def slides(self, shard: str) -> str:
+        """The rows of a shard with size and time of their files and the retries asked for, as JSON text."""
+        rows = [
+            {**row.model_dump(exclude_none=True, exclude_defaults=True), "file": _stamp(row.path)}
+            | ({"outlines": _stamp(row.annotations)} if row.annotations else {})
+            | ({"retry": self._retries[row.slide_id]} if row.slide_id in self._retries else {})
+            for row in self.shards[shard]
+        ]
+        return canonical_json(rows)
+
+    @cached_property
+    def _retries(self) -> dict[str, Any]:
+        return retries(self.out)
+
+    def _tissue_recipe(self) -> Any:
+        return self.config.tissue.canonical()
+
+    def _tiles_recipe(self) -> Any:
+        return {name: tiles.canonical() for name, tiles in tilings(self.encoders).items()}
+
+    def _stain_recipe(self) -> Any:
+        return stain_recipe_json(self.config.stain)
+
+    def _embed_recipe(self) -> Any:
+        return {
+            "read": self.config.read.canonical(),
+            "encoders": [
+                [plan.card.canonical(), plan.precision, _stamp(str(plan.weights or ""))] for plan in self.encoders
+            ],
+        }
+
+
+def plan_of(values: dict[str, Any]) -> Plan:
+    """Check a config as the workflow has it and the manifest that it names. Raises UsageError."""
+    config = config_from(values, "of the workflow")
+    plan = Plan(config, manifest_from([config.manifest]))
+    for encoder in plan.encoders:
+        encoder.check_weights()
+    return plan
+
+
+def retries(out: Outputs) -> dict[str, int]:
+    """How often each slide was asked to be tried again."""
+    return read_json(out.retries) if out.retries.is_file() else {}
+
+
+def _stamp(path: str) -> list[int]:
+    """Size and modification time: a repaired file is picked up, an unchanged one costs one look."""
+    try:
+        info = Path(path).stat()
+    except OSError:
+        return []
+    return [info.st_size, info.st_mtime_ns]

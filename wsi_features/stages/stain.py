@@ -1,0 +1,83 @@
+"""Stage stain: the stain transform of one slide, fitted on sampled tissue; numbers only, no pixels are written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from wsi_features.cohort.manifest import ManifestRow
+from wsi_features.cohort.outputs import Outputs
+from wsi_features.cohort.records import SlideResult
+from wsi_features.config import Config
+from wsi_features.errors import ArtifactError
+from wsi_features.files import read_json, write_json
+from wsi_features.slides import Slide, open_slide
+from wsi_features.stages.lineage import lineage_of
+from wsi_features.stages.tissue import read_tissue
+from wsi_features.stain import (
+    Identity,
+    StainRecipe,
+    StainTransform,
+    fit,
+    patch_origins,
+    stained_pixels,
+    transform_from_parameters,
+)
+from wsi_features.tiles import tile_scale
+from wsi_features.tiles.pixels import tile_pixels
+from wsi_features.tissue import TissueMask
+
+
+def stain_of(row: ManifestRow, config: Config, out: Outputs) -> SlideResult:
+    """Fit the stain transform of one slide, or find that it is right already."""
+    lineage = lineage_of(row)
+    wanted = lineage.stain(config)
+    method = config.stain.method
+    try:
+        stain_with(row.slide_id, out, method, wanted)
+    except ArtifactError:
+        mask, about = read_tissue(row.slide_id, out, lineage.tissue(config))
+        transform = _fitted(row, config.stain, mask, about)
+        document = {"fingerprint": wanted, "slide_id": row.slide_id, "transform": transform.parameters()}
+        write_json(out.stain(method, row.slide_id), document)
+    return SlideResult("ok", "stain", fingerprint=wanted, facts={"stain": method})
+
+
+def stain_with(slide_id: str, out: Outputs, method: str, wanted: str) -> StainTransform:
+    """The stain transform of a slide, with the fingerprint `wanted`. Raises ArtifactError."""
+    path = out.stain(method, slide_id)
+    if not path.is_file():
+        raise ArtifactError.absent(slide_id, "stain parameters", str(path))
+    try:
+        document = read_json(path)
+        found = str(document["fingerprint"])
+        if found != wanted:
+            raise ArtifactError.mismatch(slide_id, "stain parameters", str(path), found, wanted)
+        return transform_from_parameters(document["transform"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ArtifactError.damaged(slide_id, "stain parameters", str(path), str(error)) from error
+
+
+def _fitted(row: ManifestRow, recipe: StainRecipe, mask: TissueMask, about: dict[str, Any]) -> StainTransform:
+    """A slide without tissue has nothing to normalise."""
+    if recipe.method == "none" or mask.is_empty:
+        return Identity()
+    with open_slide(row.slide_id, Path(row.path)) as slide:
+        patches = _patches(row.slide_id, slide, recipe, mask, about["mpp"]["value"])
+    return fit(row.slide_id, stained_pixels(patches), recipe)
+
+
+def _patches(
+    slide_id: str, slide: Slide, recipe: StainRecipe, mask: TissueMask, native: float
+) -> npt.NDArray[np.uint8]:
+    """Patches spread over the tissue, uint8 (m, h, w, 3); what was never scanned or cannot be decoded is left out."""
+    downsamples = tuple(level.downsample for level in slide.levels)
+    asked = max(recipe.sample_mpp, native)
+    scale = tile_scale(slide_id, downsamples, native=native, asked=asked, size=recipe.patch_px)
+    origins = patch_origins(mask, slide.levels[0].size, scale.span, recipe)
+    read = [tile_pixels(slide, int(x), int(y), scale) for x, y in origins]
+    good = [pixels.rgb for pixels in read if pixels.status == "ok" and pixels.coverage == 1]
+    return np.stack(good) if good else np.empty((0, scale.size, scale.size, 3), np.uint8)

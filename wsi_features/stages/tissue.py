@@ -1,0 +1,120 @@
+"""Stage tissue: preflight, thumbnail, mask and its GeoJSON of one slide."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from wsi_features.cohort.manifest import ManifestRow
+from wsi_features.cohort.outputs import Outputs
+from wsi_features.cohort.records import SlideResult
+from wsi_features.config import Config
+from wsi_features.errors import ArtifactError
+from wsi_features.files import read_json, write_bytes, write_json
+from wsi_features.geometry import Size
+from wsi_features.slides import open_slide, resolution, thumbnail
+from wsi_features.stages.lineage import Lineage, lineage_of
+from wsi_features.stages.preflight import describe
+from wsi_features.tissue import TissueMask, mask_from_geojson, mask_png, mask_to_geojson, otsu_segmenter, read_mask_png
+
+_THUMBNAIL_PX = 1024
+
+
+def tissue_of(row: ManifestRow, config: Config, out: Outputs) -> SlideResult:
+    """Make the tissue artifacts of one slide, or find that they are right already."""
+    lineage = lineage_of(row)
+    wanted = lineage.tissue(config)
+    try:
+        _, about = read_tissue(row.slide_id, out, wanted)
+    except ArtifactError:
+        about = _make(row, config, out, lineage)
+    return SlideResult("ok", "tissue", fingerprint=wanted, facts=_facts(about))
+
+
+def read_tissue(slide_id: str, out: Outputs, wanted: str) -> tuple[TissueMask, dict[str, Any]]:
+    """The mask and the preflight of a slide, with the fingerprint `wanted`. Raises ArtifactError."""
+    path = out.slide(slide_id, "preflight.json")
+    if not path.is_file():
+        raise ArtifactError.absent(slide_id, "preflight", str(path))
+    try:
+        about = read_json(path)
+        found = str(about["fingerprint"])
+        if found != wanted:
+            raise ArtifactError.mismatch(slide_id, "preflight", str(path), found, wanted)
+        size = Size(about["levels"][0]["width"], about["levels"][0]["height"])
+        for file, wanted_digest in about["sha256"].items():
+            if _sha256(out.slide(slide_id, file)) != wanted_digest:
+                raise ArtifactError.damaged(slide_id, file, str(out.slide(slide_id, file)), "its SHA-256 has changed")
+        mask = read_mask_png(out.slide(slide_id, "tissue.png"), size)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ArtifactError.damaged(slide_id, "preflight", str(path), str(error)) from error
+    return mask, about
+
+
+def _make(row: ManifestRow, config: Config, out: Outputs, lineage: Lineage) -> dict[str, Any]:
+    """Write the artifacts; preflight.json, which carries the fingerprint, comes last."""
+    slide_id = row.slide_id
+    with open_slide(slide_id, Path(row.path)) as slide:
+        native = resolution(slide_id, slide, row.mpp)
+        about = describe(row, slide).description
+        size = slide.levels[0].size
+        small = thumbnail(slide_id, slide, native.mpp, config.tissue.mpp)
+    mask = _mask(row, config, small, size, native.mpp)
+    area = mask.area_mm2(native.mpp)
+    fingerprint = lineage.tissue(config)
+    files = {
+        "thumbnail.jpg": _jpeg(small),
+        "tissue.png": mask_png(mask),
+        "tissue.geojson": mask_to_geojson(mask, native.mpp, _about_mask(row, config, fingerprint)).encode(),
+    }
+    digests = {file: hashlib.sha256(content).hexdigest() for file, content in files.items()}
+    about |= {"tissue_mm2": area, "content": lineage.content, "fingerprint": fingerprint, "sha256": digests}
+    out.slide(slide_id, "preflight.json").unlink(missing_ok=True)
+    for file, content in files.items():
+        write_bytes(out.slide(slide_id, file), content)
+    write_json(out.slide(slide_id, "preflight.json"), about)
+    return about
+
+
+def _about_mask(row: ManifestRow, config: Config, fingerprint: str) -> dict[str, Any]:
+    source = "annotations" if row.annotations else config.tissue.method
+    return {"fingerprint": fingerprint, "slide_id": row.slide_id, "source": source, "recipe": config.tissue.canonical()}
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _mask(row: ManifestRow, config: Config, small: npt.NDArray[np.uint8], size: Size, native: float) -> TissueMask:
+    height, width = small.shape[:2]
+    if row.annotations:
+        return mask_from_geojson(
+            row.slide_id, Path(row.annotations), size, Size(width, height), config.tissue.annotation_class
+        )
+    segment = otsu_segmenter(config.tissue)
+    return TissueMask.of_slide(segment(small, native * size.width / width), size)
+
+
+def _jpeg(small: npt.NDArray[np.uint8]) -> bytes:
+    import cv2
+
+    height, width = small.shape[:2]
+    shrink = max(1.0, max(height, width) / _THUMBNAIL_PX)
+    if shrink > 1:
+        small = cv2.resize(small, (round(width / shrink), round(height / shrink)), interpolation=cv2.INTER_AREA)  # type: ignore[assignment] - cv2's stub is wider
+    encoded: bytes = cv2.imencode(".jpg", small[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 88])[1].tobytes()
+    return encoded
+
+
+def _facts(about: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "tissue_mm2": round(about["tissue_mm2"], 6),
+        "mpp": about["mpp"]["value"],
+        "mpp_source": about["mpp"]["source"],
+        "reader": about["reader"],
+        "warnings": about["warnings"],
+    }

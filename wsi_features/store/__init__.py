@@ -1,0 +1,20 @@
+"""Feature stores: one verified Zarr directory per slide and encoder; see FORMAT.md.
+
+Names are imported without loading zarr: it is loaded when arrays are written or read.
+"""
+
+from wsi_features.store.content import StoreContent
+from wsi_features.store.provenance import Provenance
+from wsi_features.store.reader import FeatureStore, find_stores, is_complete
+from wsi_features.store.work import sweep
+from wsi_features.store.writer import StoreWriter
+
+__all__ = [
+    "FeatureStore",
+    "Provenance",
+    "StoreContent",
+    "StoreWriter",
+    "find_stores",
+    "is_complete",
+    "sweep",
+]

@@ -1,0 +1,175 @@
+"""The commit record: the one sign that a store is complete.
+
+Zarr cannot tell a chunk that was never written from one that holds fill values, so a
+store counts only with a record of every file, written last. The record is a small
+JSON file in the store; making it also brings every file safely to the disk.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from wsi_features.errors import StoreError
+from wsi_features.recipe import canonical_json
+from wsi_features.store.layout import FORMAT_VERSION
+from wsi_features.store.provenance import Sha256
+
+COMMIT_FILE = "commit.json"
+
+_STRICT = ConfigDict(frozen=True, strict=True, extra="forbid")
+_NO_DIRECTORY_FSYNC = (errno.EINVAL, errno.ENOTSUP)
+
+
+class FileEntry(BaseModel):
+    """One file: path from the store's top with `/`, size in bytes, SHA-256 of its content."""
+
+    model_config = _STRICT
+
+    path: str
+    size: Annotated[int, Field(ge=0)]
+    sha256: Sha256
+
+
+class CommitRecord(BaseModel):
+    """What the store holds: `rows` tiles x `dim` features, made under `fingerprint`, in `files` sorted by path."""
+
+    model_config = _STRICT
+
+    version: Annotated[int, Field(ge=1)]
+    fingerprint: Sha256
+    rows: Annotated[int, Field(ge=0)]
+    dim: Annotated[int, Field(ge=1)]
+    files: tuple[FileEntry, ...]
+
+    def to_bytes(self) -> bytes:
+        """The only spelling of this record that readers accept."""
+        return (canonical_json(self.model_dump()) + "\n").encode()
+
+
+def seal(root: Path, fingerprint: str, rows: int, dim: int) -> CommitRecord:
+    """Write the commit record of the store at `root`, with everything flushed to the disk.
+
+    Every file and folder is there before the record, and the record before the return.
+    """
+    files = tuple(_flushed_entry(root, path) for path in sorted(_sizes(root)))
+    _flush_folders(root)
+    record = CommitRecord(version=FORMAT_VERSION, fingerprint=fingerprint, rows=rows, dim=dim, files=files)
+    with (root / COMMIT_FILE).open("xb") as file:
+        file.write(record.to_bytes())
+        file.flush()
+        os.fsync(file.fileno())
+    flush_folder(root)
+    return record
+
+
+def read_record(root: Path) -> CommitRecord:
+    """The commit record of the store at `root`. Raises StoreError for anything but a valid one."""
+    try:
+        content = (root / COMMIT_FILE).read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        if not root.is_dir():
+            raise StoreError.absent(str(root)) from None
+        raise StoreError.uncommitted(str(root), f"no {COMMIT_FILE}") from None
+    except OSError as error:
+        raise StoreError.unreadable(str(root), COMMIT_FILE, error.strerror or str(error)) from error
+    _require_known_version(root, content)
+    try:
+        record = CommitRecord.model_validate_json(content)
+    except ValidationError as error:
+        raise StoreError.uncommitted(str(root), f"{COMMIT_FILE} is not a commit record") from error
+    if record.to_bytes() != content:
+        raise StoreError.uncommitted(str(root), f"{COMMIT_FILE} is not in canonical form")
+    return record
+
+
+def verify_files(root: Path, record: CommitRecord) -> None:
+    """Exactly the recorded files with their sizes. Raises StoreError naming the first that differs."""
+    sizes = _sizes(root)
+    for entry in record.files:
+        size = sizes.pop(entry.path, None)
+        if size is None:
+            raise StoreError.missing_file(str(root), entry.path)
+        if size != entry.size:
+            found = f"{size} bytes" if size >= 0 else "no regular file"
+            raise StoreError.damaged(str(root), entry.path, found, f"{entry.size} bytes")
+    for path in sorted(sizes):
+        raise StoreError.extra_file(str(root), path)
+
+
+def verify_hashes(root: Path, record: CommitRecord) -> None:
+    """Every recorded byte. Raises StoreError naming the first file that differs."""
+    for entry in record.files:
+        try:
+            with (root / entry.path).open("rb") as file:
+                found = hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise StoreError.unreadable(str(root), entry.path, error.strerror or str(error)) from error
+        if found != entry.sha256:
+            raise StoreError.damaged(str(root), entry.path, f"SHA-256 {found[:16]}", entry.sha256[:16])
+
+
+def flush_folder(path: Path) -> None:
+    """Bring the entries of one folder to the disk; some network file systems refuse, and need no such call."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _NO_DIRECTORY_FSYNC:
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def _require_known_version(root: Path, content: bytes) -> None:
+    """A later version may record other things, so its number is read before anything else."""
+    try:
+        document = json.loads(content)
+    except ValueError as error:
+        raise StoreError.uncommitted(str(root), f"{COMMIT_FILE} is not JSON") from error
+    version = document.get("version") if isinstance(document, dict) else None
+    if type(version) is int and version > FORMAT_VERSION:
+        raise StoreError.version(str(root), version, FORMAT_VERSION)
+
+
+def _sizes(root: Path) -> dict[str, int]:
+    """Size of every file but the record, by path from `root`; -1 for what is no regular file.
+
+    Links are followed: data managers such as git-annex keep large files behind them.
+    """
+    sizes = {path.relative_to(root).as_posix(): _size(path) for path in _files(root)}
+    sizes.pop(COMMIT_FILE, None)
+    return sizes
+
+
+def _files(root: Path) -> Iterator[Path]:
+    for folder, _, names in os.walk(root):
+        yield from (Path(folder, name) for name in names)
+
+
+def _size(path: Path) -> int:
+    try:
+        status = path.stat()
+    except OSError:  # a dangling link, for one
+        return -1
+    return status.st_size if stat.S_ISREG(status.st_mode) else -1
+
+
+def _flushed_entry(root: Path, path: str) -> FileEntry:
+    with (root / path).open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        os.fsync(file.fileno())
+        return FileEntry(path=path, size=os.fstat(file.fileno()).st_size, sha256=sha256)
+
+
+def _flush_folders(root: Path) -> None:
+    for folder, _, _ in os.walk(root, topdown=False):
+        flush_folder(Path(folder))

@@ -1,0 +1,91 @@
+"""Provenance: how every number of a feature store was made.
+
+It travels as the attributes of the store's group. Nothing in it names a patient, a
+user, a machine or a date, so equal runs give equal bytes.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from wsi_features.geometry import Mpp, SlidePx
+from wsi_features.recipe import Json, canonical_json
+from wsi_features.store.layout import FORMAT_VERSION
+
+
+def _plain(value: Json) -> Json:
+    """The value as JSON gives it back: sorted keys, lists for tuples, no NaN and no foreign types."""
+    try:
+        text = canonical_json(value)
+    except TypeError as error:
+        raise ValueError(str(error)) from error
+    text.encode()
+    return dict(json.loads(text))
+
+
+def _named(card: Json) -> Json:
+    if not isinstance(card.get("name"), str):
+        raise ValueError("an encoder card has a `name`")  # noqa: TRY004 - pydantic turns only ValueError into its own
+    return card
+
+
+PlainJson = Annotated[Json, AfterValidator(_plain)]
+Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+
+class Provenance(BaseModel):
+    """What a store says about itself. Lengths are level-0 pixels, resolutions microns per pixel.
+
+    Writing refuses unknown fields; reading skips them, see `of_attributes`.
+    """
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
+
+    format_version: Annotated[int, Field(ge=1)] = FORMAT_VERSION
+    slide_id: Annotated[str, Field(pattern="^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
+    slide_fingerprint: Annotated[str, Field(min_length=1)]
+    fingerprint: Sha256
+    status: Literal["ok", "empty"]
+    mpp_native: Annotated[Mpp, Field(gt=0)]
+    mpp_source: str
+    mpp_asked: Annotated[Mpp, Field(gt=0)]
+    mpp_effective: Annotated[Mpp, Field(gt=0)]
+    tile_px: Annotated[int, Field(ge=1)]
+    span: Annotated[SlidePx, Field(ge=1)]
+    step: Annotated[SlidePx, Field(ge=1)]
+    level: Annotated[int, Field(ge=0)]
+    level_downsample: Annotated[float, Field(gt=0)]
+    resize: Annotated[float, Field(gt=0)]
+    slide_size: tuple[Annotated[int, Field(ge=0)], Annotated[int, Field(ge=0)]]
+    bounds: Literal["drop"] = "drop"
+    encoder: Annotated[PlainJson, AfterValidator(_named)]
+    weights_sha256: Sha256 | Literal[""]
+    licence: str
+    precision: Literal["fp32", "fp16", "bf16"]
+    stain: PlainJson
+    recipes: Annotated[dict[str, Json], AfterValidator(_plain)]
+    fingerprints: dict[str, str]
+    versions: dict[str, str]
+    device: Literal["cpu", "cuda"]
+    slide_properties: dict[str, str]
+
+    @property
+    def encoder_name(self) -> str:
+        """The name on the encoder's card."""
+        return str(self.encoder["name"])
+
+    def to_attributes(self) -> Json:
+        """Plain JSON values with sorted keys, so that equal provenances give equal bytes."""
+        return _plain(self.model_dump())
+
+    @classmethod
+    def of_attributes(cls, attributes: Json) -> Provenance:
+        """Read what `to_attributes` gave, skipping names that this release does not know.
+
+        Raises ValueError (pydantic's) that names the field at fault.
+        """
+        known = {name: value for name, value in attributes.items() if name in cls.model_fields}
+        return cls.model_validate_json(canonical_json(known))

@@ -1,0 +1,21 @@
+"""Tiles: the grid, the scale they are read at, their pixels, and the stream of batches."""
+
+from wsi_features.tiles.grid import TileBatch, TileGrid, TileScale, regular_grid, tile_scale
+from wsi_features.tiles.recipe import TILES_VERSION, ReadRecipe, TileRecipe
+from wsi_features.tiles.stream import tile_batches
+from wsi_features.tiles.table import TileTable, read_tiles, write_tiles
+
+__all__ = [
+    "TILES_VERSION",
+    "ReadRecipe",
+    "TileBatch",
+    "TileGrid",
+    "TileRecipe",
+    "TileScale",
+    "TileTable",
+    "read_tiles",
+    "regular_grid",
+    "tile_batches",
+    "tile_scale",
+    "write_tiles",
+]

@@ -1,0 +1,87 @@
+"""The tile table: one slide's kept tiles as a Parquet file with everything needed to read them again."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from wsi_features.errors import ArtifactError
+from wsi_features.geometry import Size
+from wsi_features.tiles.grid import TileGrid, TileScale
+
+_KEY = b"wsi_features"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TileTable:
+    """The kept tiles of a slide: where, at which scale, and what was measured of each.
+
+    `tissue_share` is float32 (n,), 0 to 1. `fingerprint` is that of the tiles stage;
+    `candidates` counts the tiles of the full grid.
+    """
+
+    grid: TileGrid
+    scale: TileScale
+    slide_size: Size
+    tissue_share: npt.NDArray[np.float32]
+    candidates: int
+    fingerprint: str
+
+    def __len__(self) -> int:
+        return len(self.grid)
+
+
+def write_tiles(path: Path, table: TileTable) -> None:
+    """Write the table to `path`; the caller gives a temporary name and renames it."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    columns = {
+        "x": table.grid.origins[:, 0],
+        "y": table.grid.origins[:, 1],
+        "column": table.grid.index[:, 0],
+        "row": table.grid.index[:, 1],
+        "tissue_share": table.tissue_share,
+    }
+    about = {
+        "fingerprint": table.fingerprint,
+        "scale": asdict(table.scale),
+        "slide_size": asdict(table.slide_size),
+        "candidates": table.candidates,
+    }
+    arrow = pa.table(columns).replace_schema_metadata({_KEY: json.dumps(about, sort_keys=True)})
+    pq.write_table(arrow, path)
+
+
+def read_tiles(slide_id: str, path: Path) -> TileTable:
+    """Read what `write_tiles` wrote. Raises ArtifactError when it is absent or damaged."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    if not path.is_file():
+        raise ArtifactError.absent(slide_id, "tile table", str(path))
+    try:
+        arrow = pq.read_table(path, partitioning=None)
+        about = json.loads(arrow.schema.metadata[_KEY])
+        return _table(arrow, about)
+    except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
+        raise ArtifactError.damaged(slide_id, "tile table", str(path), str(error).splitlines()[0]) from error
+
+
+def _table(arrow: Any, about: dict[str, Any]) -> TileTable:
+    scale = TileScale(**about["scale"])
+    origins = np.stack([arrow["x"].to_numpy(), arrow["y"].to_numpy()], axis=1).astype(np.int64)
+    index = np.stack([arrow["column"].to_numpy(), arrow["row"].to_numpy()], axis=1).astype(np.int32)
+    return TileTable(
+        TileGrid(origins, index, scale.span, scale.size),
+        scale,
+        Size(**about["slide_size"]),
+        arrow["tissue_share"].to_numpy().astype(np.float32),
+        about["candidates"],
+        about["fingerprint"],
+    )

@@ -5,7 +5,7 @@ from snakemake.utils import min_version
 min_version("9.14")
 
 
-configfile: workflow.source_path("resources/config.yaml")
+configfile: f"{workflow.basedir}/resources/config.yaml"
 
 
 include: "workflow/rules/common.smk"
@@ -20,4 +20,4 @@ include: "workflow/rules/report.smk"
 rule all:
     default_target: True
     input:
-        verdict,
+        VERDICT,

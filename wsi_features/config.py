@@ -90,8 +90,10 @@ def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     out = dict(base)
     for key, value in over.items():
         section = out.get(key)
-        both = isinstance(value, Mapping) and isinstance(section, Mapping)
-        out[key] = merged(section, value) if both else value  # type: ignore[arg-type] - `both` says so
+        if isinstance(value, Mapping) and isinstance(section, Mapping):
+            out[key] = merged(section, value)
+        else:
+            out[key] = value
     return out
 
 

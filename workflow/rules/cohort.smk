@@ -1,5 +1,5 @@
 # collect always ends well: Snakemake deletes what a failed rule wrote. verdict, the last rule, says whether a slide failed.
-verdict = str(plan.out.root / "records" / "verdict.txt")
+VERDICT = str(plan.out.root / "records" / "verdict.txt")
 
 
 rule collect:
@@ -18,7 +18,7 @@ rule verdict:
         status=str(plan.out.status),
         report=str(plan.out.report),
     output:
-        verdict,
+        VERDICT,
     params:
         accept=[option for code in plan.config.accept for option in ("--accept", code)],
     shell:

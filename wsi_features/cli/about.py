@@ -68,13 +68,15 @@ def doctor() -> int:
 
 
 @click.command(short_help="Make three slides and run the whole workflow on them.")
-@click.option("--out", default="demo", show_default=True, type=click.Path(path_type=Path), help="Folder for everything.")
+@click.option(
+    "--out", default="demo", show_default=True, type=click.Path(path_type=Path), help="Folder for everything."
+)
 @click.option("--cores", default=2, show_default=True, help="Cores for the workflow.")
 def demo(out: Path, cores: int) -> int:
     """Two slides with tissue and one without: slides, manifest, config, stores, status table and report in one folder."""
     from wsi_features.stages.demo import demo_cohort, run_workflow
 
-    config = demo_cohort(out, lambda text: click.echo(text))
+    config = demo_cohort(out, click.echo)
     code = run_workflow(out, config, cores)
     results = out / "results"
     if code == OK:

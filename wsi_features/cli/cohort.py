@@ -98,4 +98,6 @@ def clean(out: Path, delete: bool) -> None:
         click.echo(path)
     if delete:
         remove(found)
-    click.echo(f"{len(found)} {'deleted' if delete else 'found; add --delete to delete them'}" if found else "nothing to clean")
+    click.echo(
+        f"{len(found)} {'deleted' if delete else 'found; add --delete to delete them'}" if found else "nothing to clean"
+    )

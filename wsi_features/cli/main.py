@@ -24,7 +24,7 @@ _SECTIONS = {
 class _Sections(click.Group):
     """A group whose help lists its commands by what a user wants to do."""
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    def format_commands(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
         for title, names in _SECTIONS.items():
             with formatter.section(title):
                 formatter.write_dl([(name, self.commands[name].get_short_help_str(90)) for name in names])

@@ -16,12 +16,18 @@ Command = Callable[..., Any]
 _RECIPE_OPTIONS = (
     click.option("--config", "config_source", metavar="FILE", help="YAML config; options given here go over it."),
     click.option(
-        "--encoder", "encoders", multiple=True, metavar="NAME", help="Card name, card file or timm:NAME; may be repeated."
+        "--encoder",
+        "encoders",
+        multiple=True,
+        metavar="NAME",
+        help="Card name, card file or timm:NAME; may be repeated.",
     ),
     click.option(
         "--weights", multiple=True, metavar="[NAME=]FILE", help="Local weights file of the encoder (of encoder NAME)."
     ),
-    click.option("--precision", type=click.Choice(["auto", "fp32", "fp16", "bf16"]), help="Arithmetic of the encoders."),
+    click.option(
+        "--precision", type=click.Choice(["auto", "fp32", "fp16", "bf16"]), help="Arithmetic of the encoders."
+    ),
     click.option("--stain", type=click.Choice(["none", "reinhard", "macenko"]), help="Stain normalization."),
     click.option("--mpp", metavar="F|auto", help="Microns per pixel of the tiles; auto takes the encoder card's."),
     click.option("--size", metavar="N|auto", help="Tile width in pixels at that resolution; auto likewise."),
@@ -72,7 +78,9 @@ def _loaded(source: str | None, over: dict[str, Any]) -> Config:
 
 
 def _with_encoders(config: Config, names: Sequence[str], weights: Sequence[str], precision: str | None) -> Config:
-    choices = [{"name": name} for name in names] or [choice.model_dump() for choice in config.encoders]
+    choices: list[dict[str, str | None]] = [{"name": name} for name in names] or [
+        choice.model_dump() for choice in config.encoders
+    ]
     for item in weights:
         name, found, file = item.rpartition("=")
         targets = [c for c in choices if c["name"] == name] if found else choices

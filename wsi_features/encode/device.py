@@ -1,7 +1,7 @@
 """Where a network runs, and how batches get there and back without the caller waiting.
 
-On CUDA the copy in, the network and the copy out are queued on streams; on the CPU one
-thread computes while the caller reads on (torch releases the interpreter lock). Both
+On CUDA the copy in, the network and the copy out are queued on streams; on the CPU
+threads compute while the caller reads on (torch releases the interpreter lock). Both
 give the same `Pending`.
 """
 
@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     import torch
 
 Work = Callable[["torch.Tensor"], "torch.Tensor"]
-"""uint8 (b, h, w, 3) to float32 (b, dim), both on the device."""
+"""uint8 (b, h, w, 3) to float32 (b, dim), both on the device; safe to call from several threads."""
+
+_PIECE = 4  # tiles: few enough to keep every thread busy, enough for an efficient matrix product
 
 
 def choose_device(wanted: str) -> torch.device:
@@ -55,39 +57,47 @@ class Stage(Protocol):
 
 
 def stage_for(device: torch.device, work: Work, *, threads: int) -> Stage:
-    """The stage of `device`; `threads` bounds the arithmetic on a CPU."""
+    """The stage of `device`; `threads` is the number of cores used on a CPU, and changes no number."""
     return CudaStage(device, work) if device.type == "cuda" else HostStage(work, threads)
 
 
 class HostStage:
-    """One thread that computes on the CPU."""
+    """Threads that each compute a few tiles, with one core each.
+
+    torch's own way of using several cores changes the last bits with their number (seen).
+    Pieces of a fixed size, each computed by one core, give the same bytes on any number.
+    """
 
     def __init__(self, work: Work, threads: int) -> None:
         import torch
 
         self._work = work
-        # torch keeps the number of threads for each calling thread, so it is set in the one that computes.
+        self._before = torch.get_num_threads()
         self._executor = ThreadPoolExecutor(
-            1, "encoder", initializer=torch.set_num_threads, initargs=(max(1, threads),)
+            max(1, threads), "encoder", initializer=torch.set_num_threads, initargs=(1,)
         )
 
     def submit(self, pixels: npt.NDArray[np.uint8]) -> Pending:
-        """Queue one batch."""
-        return _HostPending(self._executor.submit(self._work, _staged(pixels, pinned=False)))
+        """Queue the pieces of one batch."""
+        pieces = _staged(pixels, pinned=False).split(_PIECE)
+        return _HostPending([self._executor.submit(self._work, piece) for piece in pieces])
 
     def close(self) -> None:
-        """Finish the running batch, drop the queued ones."""
+        """Finish what is running, drop what is queued."""
+        import torch
+
         self._executor.shutdown(wait=True, cancel_futures=True)
         self._work = _closed
+        torch.set_num_threads(self._before)  # threads that are started from now on would inherit the 1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _HostPending:
-    future: Future[torch.Tensor]
+    pieces: list[Future[torch.Tensor]]
 
     def rows(self) -> npt.NDArray[np.float32]:
-        """Wait for the thread."""
-        return self.future.result().numpy()
+        """Wait for every piece."""
+        return np.concatenate([piece.result().numpy() for piece in self.pieces])
 
 
 class CudaStage:

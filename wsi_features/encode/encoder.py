@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -42,7 +42,7 @@ class Encoder(Protocol):
         """Arithmetic in use."""
 
     @property
-    def device(self) -> str:
+    def device(self) -> Literal["cpu", "cuda"]:
         """Kind of device that computes: `cpu` or `cuda`."""
 
     def submit(self, batch: TileBatch) -> Pending:

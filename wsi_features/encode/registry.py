@@ -81,7 +81,7 @@ def _card_error(path: str, error: ValidationError) -> CardError:
 def _close(name: str, known: Iterable[str]) -> list[str]:
     """What `name` was probably meant to be: names that it begins, then similar ones, whatever the case."""
     lower = {k.lower(): k for k in known}
-    begun = [k for k in lower if k.startswith(name.lower())]
+    begun = [k for k in lower if name and k.startswith(name.lower())]
     similar = difflib.get_close_matches(name.lower(), lower, n=3, cutoff=0.6)
     return [lower[k] for k in dict.fromkeys([*begun, *similar])][:3]
 
@@ -121,12 +121,14 @@ def _timm_config(name: str, model: str) -> PretrainedCfg:
     import timm
 
     if not timm.is_model(model):
-        raise UnknownEncoderError.not_in_timm(name, timm.__version__, _close(model, timm.list_models()))
+        close = _close(model, timm.list_models())
+        raise UnknownEncoderError.not_in_timm(name, timm.__version__, [_TIMM + c for c in close])
     try:
         stated = timm.get_pretrained_cfg(model)
     except RuntimeError as error:  # the architecture exists, the tag behind the dot does not
         tagged = timm.list_models(f"{model.partition('.')[0]}.*", pretrained=True)
-        raise UnknownEncoderError.not_in_timm(name, timm.__version__, _close(model, tagged) or tagged) from error
+        close = _close(model, tagged) or tagged
+        raise UnknownEncoderError.not_in_timm(name, timm.__version__, [_TIMM + c for c in close]) from error
     if stated is None:
         raise CardError.unreadable(name, "timm does not state how its images are prepared")
     if stated.input_size[0] != 3 or stated.input_size[1] != stated.input_size[2]:

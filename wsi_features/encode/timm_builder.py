@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -30,7 +30,7 @@ class TimmEncoder:
         self.card = card
         self.weights_digest = weights_digest
         self.precision: Precision = precision
-        self.device = device
+        self.device: Literal["cpu", "cuda"] = "cuda" if device == "cuda" else "cpu"
         self._stage = stage
 
     def submit(self, batch: TileBatch) -> Pending:
@@ -45,7 +45,7 @@ class TimmEncoder:
 
 
 def build_timm(card: EncoderCard, weights: Path, *, precision: Precision, device: str, workers: int) -> TimmEncoder:
-    """The encoder of `card` with the weights of a local file; `workers` bounds the threads on a CPU.
+    """The encoder of `card` with the weights of a local file; `workers` is the number of threads on a CPU.
 
     fp16 and bf16 also run on a CPU, since the precision belongs to the features and may not
     depend on the machine; there bf16 is about twice as fast as fp32 and fp16 five times

@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import pickle
+import re
+import reprlib
+import struct
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,8 +25,11 @@ if TYPE_CHECKING:
 
 _WRAPPERS = ("state_dict", "model")
 _ZIP, _PICKLE = b"PK\x03\x04", b"\x80"
-# What torch.load raises on damaged or hostile files; its unpickler runs over arbitrary bytes.
-_DAMAGED = (pickle.UnpicklingError, RuntimeError, OSError, EOFError, ValueError, TypeError, LookupError, AttributeError)
+# What torch.load raises on damaged files: its unpickler runs over arbitrary bytes.
+_DAMAGED = (
+    *(pickle.UnpicklingError, RuntimeError, OSError, EOFError, ValueError, TypeError),
+    *(LookupError, AttributeError, AssertionError, ArithmeticError, struct.error),
+)
 
 
 def sha256_of(path: Path) -> str:
@@ -73,9 +79,17 @@ def _content(name: str, path: Path) -> Any:
         if head.startswith((_ZIP, _PICKLE)):
             return torch.load(path, map_location="cpu", weights_only=True)
     except (SafetensorError, *_DAMAGED) as error:
-        why = next(iter(str(error).splitlines()), "") or type(error).__name__
-        raise WeightsError.unreadable(name, str(path), why) from error
+        raise WeightsError.unreadable(name, str(path), _why(error)) from error
     raise WeightsError.unreadable(name, str(path), f"it starts with {head!r}")
+
+
+def _why(error: Exception) -> str:
+    """The first sentence of the reason; of torch's advice to load unsafely, only what the file asked for."""
+    if isinstance(error, pickle.UnpicklingError):
+        asked = re.search(r"GLOBAL (\S+)", str(error))
+        return f"it would import {asked[1]}" if asked else "it holds something else than tensors, or is damaged"
+    lines = str(error).split(". ")[0].splitlines()
+    return lines[0] if lines else type(error).__name__
 
 
 def _unwrapped(content: Any) -> Any:
@@ -96,12 +110,12 @@ def _plain_tensors(name: str, path: Path, content: Any) -> State:
     import torch
 
     if not isinstance(content, dict) or not content:
-        raise WeightsError.unreadable(name, str(path), f"it holds a {type(content).__name__}, not a dict of tensors")
+        raise WeightsError.unreadable(name, str(path), f"it holds {reprlib.repr(content)}, not tensors by name")
     for key, value in content.items():
-        if not isinstance(key, str) or not isinstance(value, torch.Tensor):
+        if not isinstance(value, torch.Tensor):
             raise WeightsError.unreadable(name, str(path), f"entry {key!r} is a {type(value).__name__}, not a tensor")
-        if value.layout is not torch.strided or value.device.type != "cpu":
-            raise WeightsError.unreadable(name, str(path), f"entry {key!r} is not a dense tensor with data")
+        if not isinstance(key, str) or value.layout is not torch.strided or value.device.type != "cpu":
+            raise WeightsError.unreadable(name, str(path), f"entry {key!r} is not a dense, named tensor with data")
     for key, value in content.items():
         dtype = torch.float32 if value.is_floating_point() else value.dtype
         content[key] = value.detach().to(dtype, copy=True)

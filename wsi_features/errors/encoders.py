@@ -77,6 +77,14 @@ class CardError(EncoderError):
         return cls(f"encoder card {path!r} does not state `{where}`. Add it; the shipped cards show how.")
 
     @classmethod
+    def other_descriptor(cls, name: str, *, found: tuple[int, object], wanted: tuple[int, int]) -> CardError:
+        """Each of `found` and `wanted` is width and version of the descriptor."""
+        return cls(
+            f"encoder {name!r}: the card is of a descriptor with {found[0]} values in version {found[1]!r}; this release "
+            f"computes {wanted[0]} values in version {wanted[1]}. Use the card that ships with this release."
+        )
+
+    @classmethod
     def unknown_field(cls, path: str, where: str, known: Sequence[str]) -> CardError:
         """A field that no card has; often a misspelled one."""
         return cls(f"encoder card {path!r}: there is no field `{where}`. Fields are: {', '.join(known)}.")

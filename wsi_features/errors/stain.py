@@ -34,7 +34,7 @@ class StainFitError(SlideError):
     def no_contrast(cls, slide_id: str, method: str, channel: str, found: float, wanted: float) -> StainFitError:
         """One colour channel is flat, so its spread cannot be scaled."""
         return cls(
-            f"slide {slide_id!r}: {method} found a standard deviation of {found:.2g} in {channel}, "
+            f"slide {slide_id!r}: {method} found a standard deviation of {found:.2f} in {channel}, "
             f"wanted at least {wanted:g}. Set `stain.method` to none, or drop the slide."
         )
 

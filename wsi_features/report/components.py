@@ -20,7 +20,7 @@ Features = npt.NDArray[np.floating[Any]]
 Colours = npt.NDArray[np.uint8]
 
 SAMPLE_ROWS = 20_000
-"""At most this many rows of a cohort are fitted: 20,000 rows of 2,560 numbers are 0.4 GB in float64."""
+"""At most this many rows of a cohort are fitted: 20,000 rows of 2,560 numbers take 0.4 GB, and a second copy to scale."""
 
 NEUTRAL = 128
 """Channel value where there is nothing to tell: no such component, or a tile without features."""
@@ -124,12 +124,16 @@ def fit_components(samples: Sequence[Features]) -> ComponentAxes:
 
 
 def _leading(covariance: Floats) -> tuple[Floats, Floats]:
-    """The three largest eigenvalues above rounding, largest first, and their vectors as columns."""
+    """The three largest eigenvalues, largest first, and their vectors as columns.
+
+    A direction with less than a hundredth of the first one's variance is left out: stretched
+    to a full channel it would paint noise over what the others tell.
+    """
     from scipy.linalg import eigh
 
     width = len(covariance)
     values, vectors = eigh(covariance, subset_by_index=[max(0, width - 3), width - 1])
-    order = [i for i in reversed(range(len(values))) if values[i] > 1e-9 * np.trace(covariance)]
+    order = [i for i in reversed(range(len(values))) if values[i] > 0.01 * values[-1]]
     values, vectors = values[order], vectors[:, order]
     signs = np.sign(vectors[np.abs(vectors).argmax(axis=0), np.arange(len(order))])
     return values, vectors * signs

@@ -31,6 +31,6 @@ def _checked(slide_id: str, candidate: MppCandidate) -> Resolution:
     x, y = candidate.x, candidate.y
     plausible = all(math.isfinite(v) and FINEST_MPP <= v <= COARSEST_MPP for v in (x, y))
     if not plausible or abs(x - y) / x > _ANISOTROPY:
-        value = f"{x:g}" if x == y else f"{x:g} x {y:g}"
+        value = f"{x:g}" if f"{x:g}" == f"{y:g}" else f"{x:g} x {y:g}"
         raise ResolutionError.implausible(slide_id, value, candidate.source)
     return Resolution(Mpp((x + y) / 2), candidate.source)

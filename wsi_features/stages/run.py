@@ -11,7 +11,7 @@ from wsi_features.cohort.outputs import Outputs
 from wsi_features.cohort.records import STAGES, read_record
 from wsi_features.cohort.sheets import manifest_from
 from wsi_features.cohort.status import StatusRow, failed, read_status, statuses, write_status
-from wsi_features.config import Config, load_config
+from wsi_features.config import load_config
 from wsi_features.errors import SlideError
 from wsi_features.files import write_text
 from wsi_features.stages.boundary import INTERNAL, OK, SOME_FAILED

@@ -67,7 +67,7 @@ def _fitted(row: ManifestRow, recipe: StainRecipe, mask: TissueMask, about: dict
         return Identity()
     with open_slide(row.slide_id, Path(row.path)) as slide:
         patches = _patches(row.slide_id, slide, recipe, mask, about["mpp"]["value"])
-    return fit(row.slide_id, stained_pixels(patches), recipe)
+    return fit(row.slide_id, stained_pixels(patches, recipe.max_pixels, recipe.luminosity), recipe)
 
 
 def _patches(
@@ -77,7 +77,9 @@ def _patches(
     downsamples = tuple(level.downsample for level in slide.levels)
     asked = max(recipe.sample_mpp, native)
     scale = tile_scale(slide_id, downsamples, native=native, asked=asked, size=recipe.patch_px)
-    origins = patch_origins(mask, slide.levels[0].size, scale.span, recipe)
+    origins = patch_origins(
+        mask.mask, scale=(mask.scale_x, mask.scale_y), slide=slide.levels[0].size, span=scale.span, recipe=recipe
+    )
     read = [tile_pixels(slide, int(x), int(y), scale) for x, y in origins]
     good = [pixels.rgb for pixels in read if pixels.status == "ok" and pixels.coverage == 1]
     return np.stack(good) if good else np.empty((0, scale.size, scale.size, 3), np.uint8)

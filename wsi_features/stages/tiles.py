@@ -6,7 +6,7 @@ import numpy as np
 
 from wsi_features.cohort.manifest import ManifestRow
 from wsi_features.cohort.outputs import Outputs
-from wsi_features.cohort.records import SlideResult
+from wsi_features.cohort.records import SlideResult, Status
 from wsi_features.config import Config
 from wsi_features.errors import ArtifactError
 from wsi_features.files import replacing
@@ -27,7 +27,7 @@ def tiles_of(row: ManifestRow, config: Config, plans: tuple[EncoderPlan, ...], o
         except ArtifactError:
             table = _make(lineage, config, recipe, out, tiling)
         counts[tiling] = len(table)
-    status = "ok" if any(counts.values()) else "empty"
+    status: Status = "ok" if any(counts.values()) else "empty"
     fingerprint = lineage.tiles(config, plans[0].tiles)
     return SlideResult(status, "tiles", fingerprint=fingerprint, facts={"tiles": counts})
 

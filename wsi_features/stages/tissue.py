@@ -19,7 +19,7 @@ from wsi_features.geometry import Size
 from wsi_features.slides import open_slide, resolution, thumbnail
 from wsi_features.stages.lineage import Lineage, lineage_of
 from wsi_features.stages.preflight import describe
-from wsi_features.tissue import TissueMask, mask_from_geojson, mask_png, mask_to_geojson, otsu_segmenter, read_mask_png
+from wsi_features.tissue import TissueMask, annotated_mask, mask_from_png, mask_mpp, otsu_segmenter, png_bytes, to_text
 
 _THUMBNAIL_PX = 1024
 
@@ -49,7 +49,8 @@ def read_tissue(slide_id: str, out: Outputs, wanted: str) -> tuple[TissueMask, d
         for file, wanted_digest in about["sha256"].items():
             if _sha256(out.slide(slide_id, file)) != wanted_digest:
                 raise ArtifactError.damaged(slide_id, file, str(out.slide(slide_id, file)), "its SHA-256 has changed")
-        mask = read_mask_png(out.slide(slide_id, "tissue.png"), size)
+        png = out.slide(slide_id, "tissue.png")
+        mask = mask_from_png(png.read_bytes(), slide_id=slide_id, source=str(png), slide=size)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ArtifactError.damaged(slide_id, "preflight", str(path), str(error)) from error
     return mask, about
@@ -66,10 +67,12 @@ def _make(row: ManifestRow, config: Config, out: Outputs, lineage: Lineage) -> d
     mask = _mask(row, config, small, size, native.mpp)
     area = mask.area_mm2(native.mpp)
     fingerprint = lineage.tissue(config)
+    extra = _about_mask(row, config, fingerprint)
+    outline = to_text(mask, mpp=native.mpp, class_name=config.tissue.annotation_class, extra=extra)
     files = {
         "thumbnail.jpg": _jpeg(small),
-        "tissue.png": mask_png(mask),
-        "tissue.geojson": mask_to_geojson(mask, native.mpp, _about_mask(row, config, fingerprint)).encode(),
+        "tissue.png": png_bytes(mask),
+        "tissue.geojson": outline.encode(),
     }
     digests = {file: hashlib.sha256(content).hexdigest() for file, content in files.items()}
     about |= {"tissue_mm2": area, "content": lineage.content, "fingerprint": fingerprint, "sha256": digests}
@@ -90,13 +93,17 @@ def _sha256(path: Path) -> str:
 
 
 def _mask(row: ManifestRow, config: Config, small: npt.NDArray[np.uint8], size: Size, native: float) -> TissueMask:
-    height, width = small.shape[:2]
+    covered = Size(small.shape[1], small.shape[0])
     if row.annotations:
-        return mask_from_geojson(
-            row.slide_id, Path(row.annotations), size, Size(width, height), config.tissue.annotation_class
+        return annotated_mask(
+            Path(row.annotations),
+            slide_id=row.slide_id,
+            slide=size,
+            size=covered,
+            annotation_class=config.tissue.annotation_class,
         )
     segment = otsu_segmenter(config.tissue)
-    return TissueMask.of_slide(segment(small, native * size.width / width), size)
+    return TissueMask(segment(small, mask_mpp(size, covered, native)), size)
 
 
 def _jpeg(small: npt.NDArray[np.uint8]) -> bytes:
@@ -104,9 +111,8 @@ def _jpeg(small: npt.NDArray[np.uint8]) -> bytes:
 
     height, width = small.shape[:2]
     shrink = max(1.0, max(height, width) / _THUMBNAIL_PX)
-    if shrink > 1:
-        small = cv2.resize(small, (round(width / shrink), round(height / shrink)), interpolation=cv2.INTER_AREA)  # type: ignore[assignment] - cv2's stub is wider
-    encoded: bytes = cv2.imencode(".jpg", small[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 88])[1].tobytes()
+    fitted = cv2.resize(small, (round(width / shrink), round(height / shrink)), interpolation=cv2.INTER_AREA)
+    encoded: bytes = cv2.imencode(".jpg", fitted[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 88])[1].tobytes()
     return encoded
 
 

@@ -104,9 +104,9 @@ def _stain_vectors(slide_id: str, density: Floats, percentile: float) -> Floats:
     plane = plane * np.where(density.mean(axis=0) @ plane < 0, -1, 1)
     along, across = (density @ plane).T
     low, high = np.percentile(np.arctan2(across, along), (100 - percentile, percentile))
-    stains = np.array([[np.cos(low), np.sin(low)], [np.cos(high), np.sin(high)]]) @ plane.T
+    stains: Floats = np.array([[np.cos(low), np.sin(low)], [np.cos(high), np.sin(high)]]) @ plane.T
     angle = float(np.degrees(high - low))
     if angle < MIN_ANGLE:
         why = f"the stain vectors are {angle:.3g} degrees apart, wanted at least {MIN_ANGLE:g}"
         raise StainFitError.degenerate(slide_id, "macenko", why)
-    return stains if stains[0, 0] > stains[1, 0] else stains[::-1]
+    return stains if stains[0, 0] > stains[1, 0] else np.flipud(stains)

@@ -5,14 +5,23 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from wsi_features.stain.transform import GLASS_FROM, GLASS_TO, LAB_UNITS, LAB_ZEROS, WHITE, Reinhard, StainMatrix
+from wsi_features.stain.transform import (
+    GLASS_FROM,
+    GLASS_TO,
+    LAB_UNITS,
+    LAB_ZEROS,
+    LOG_WHITE,
+    WHITE,
+    Reinhard,
+    StainMatrix,
+)
 
 Pixels8 = npt.NDArray[np.uint8]
 
 
 def optical_density(pixels: Pixels8) -> npt.NDArray[np.float64]:
     """-ln(pixel / 255) of any shape; 0 is read as 1, so black has a finite density."""
-    return np.log(WHITE) - np.log(np.maximum(pixels, 1), dtype=np.float64)
+    return np.asarray(LOG_WHITE - np.log(np.maximum(pixels, 1), dtype=np.float64))
 
 
 def plain_stain_matrix(transform: StainMatrix, pixels: Pixels8) -> Pixels8:
@@ -22,7 +31,7 @@ def plain_stain_matrix(transform: StainMatrix, pixels: Pixels8) -> Pixels8:
     gain = np.array(transform.target.max_concentration) / np.array(transform.source.max_concentration)
     # A pixel cannot be brighter than white, so its density is not below 0.
     mixed = np.maximum((concentration * gain) @ np.array(transform.target.stains), 0)
-    return np.rint(WHITE * np.exp(-mixed)).astype(np.uint8).reshape(pixels.shape)
+    return np.asarray(np.rint(WHITE * np.exp(-mixed)), dtype=np.uint8).reshape(pixels.shape)
 
 
 def plain_reinhard(transform: Reinhard, pixels: Pixels8) -> Pixels8:

@@ -64,4 +64,5 @@ def _contrast_table(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         low, high = float(pixels.min()), float(pixels.max())
     if low >= high:
         return np.arange(256, dtype=np.uint8)
-    return ((np.clip(np.arange(256), low, high) - low) / (high - low) * 255).astype(np.uint8)
+    stretched = (np.clip(np.arange(256), low, high) - low) / (high - low) * 255
+    return np.asarray(stretched, dtype=np.uint8)

@@ -6,7 +6,7 @@ Names are imported without loading zarr: it is loaded when arrays are written or
 from wsi_features.store.content import StoreContent
 from wsi_features.store.provenance import Provenance
 from wsi_features.store.reader import FeatureStore, find_stores, is_complete
-from wsi_features.store.work import sweep
+from wsi_features.store.work import abandoned, sweep
 from wsi_features.store.writer import StoreWriter
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "Provenance",
     "StoreContent",
     "StoreWriter",
+    "abandoned",
     "find_stores",
     "is_complete",
     "sweep",

@@ -18,7 +18,7 @@ from wsi_features.recipe import Json
 from wsi_features.store.arrays import StoredArray
 from wsi_features.store.commit import CommitRecord
 from wsi_features.store.content import StoreContent
-from wsi_features.store.layout import FEATURE_DTYPES, FEATURES, FeatureDtype, array_specs
+from wsi_features.store.layout import ARRAYS, FEATURE_DTYPES, FEATURES, FeatureDtype, array_specs
 from wsi_features.store.provenance import Provenance
 
 Integers = npt.NDArray[np.signedinteger[Any]]
@@ -54,14 +54,15 @@ def store_mismatches(root: Path, record: CommitRecord, attributes: Json, provena
 
     Reads every array once, features chunk by chunk. Raises StoreError where an array cannot be read.
     """
+    arrays = {name: StoredArray(root, name) for name in ARRAYS}
     names = attributes.get("column_names", ())
     yield from _names(names)
-    yield from _shapes(root, record, len(names))
+    yield from _shapes(arrays, record, len(names))
     yield from _status(provenance, record.rows)
-    coords, valid = StoredArray(root, "coords")[:], StoredArray(root, "valid")[:]
-    yield from _geometry(coords, StoredArray(root, "grid")[:], provenance)
+    coords, valid = arrays["coords"][:], arrays["valid"][:]
+    yield from _geometry(coords, arrays["grid"][:], provenance)
     yield from bad_tile_mismatches(attributes.get("bad_tiles"), coords, valid)
-    yield from _rows(StoredArray(root, FEATURES), valid)
+    yield from _rows(arrays[FEATURES], valid)
 
 
 def bad_tile_mismatches(listed: object, coords: Integers, valid: npt.NDArray[np.bool_]) -> Iterator[Mismatch]:
@@ -84,12 +85,11 @@ def _names(names: object) -> Iterator[Mismatch]:
         yield Mismatch("the list of column names", repr(names)[:80], "no name twice")
 
 
-def _shapes(root: Path, record: CommitRecord, columns: int) -> Iterator[Mismatch]:
+def _shapes(arrays: dict[str, StoredArray], record: CommitRecord, columns: int) -> Iterator[Mismatch]:
     """Shapes and dtypes; chunk shapes are the writer's choice, and readers take them from the metadata."""
-    found_dtype = str(StoredArray(root, FEATURES).dtype)
-    dtype: FeatureDtype = "float16" if found_dtype == "float16" else "float32"
+    dtype: FeatureDtype = "float16" if arrays[FEATURES].dtype == np.float16 else "float32"
     for name, spec in array_specs(record.rows, record.dim, columns, dtype).items():
-        found = StoredArray(root, name)
+        found = arrays[name]
         if (found.shape, str(found.dtype)) != (spec.shape, spec.dtype):
             yield Mismatch(f"array {name}", f"{found.dtype} {found.shape}", f"{spec.dtype} {spec.shape}")
 

@@ -26,6 +26,7 @@ FeatureDtype = Literal["float16", "float32"]
 FEATURE_DTYPES: tuple[FeatureDtype, ...] = ("float16", "float32")
 
 FEATURES = "features"
+ARRAYS = (FEATURES, "coords", "grid", "valid", "columns")
 GROUP_FILE = "zarr.json"
 
 

@@ -7,9 +7,9 @@ user, a machine or a date, so equal runs give equal bytes.
 from __future__ import annotations
 
 import json
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from wsi_features.geometry import Mpp, SlidePx
 from wsi_features.recipe import Json, canonical_json
@@ -22,7 +22,7 @@ def _plain(value: Json) -> Json:
         text = canonical_json(value)
     except TypeError as error:
         raise ValueError(str(error)) from error
-    text.encode()
+    text.encode()  # half a surrogate pair has no bytes
     return dict(json.loads(text))
 
 
@@ -71,6 +71,12 @@ class Provenance(BaseModel):
     versions: dict[str, str]
     device: Literal["cpu", "cuda"]
     slide_properties: dict[str, str]
+
+    @model_validator(mode="after")
+    def _has_bytes(self) -> Self:
+        """What cannot be written is refused now, not after an hour of embedding."""
+        self.to_attributes()
+        return self
 
     @property
     def encoder_name(self) -> str:

@@ -58,21 +58,25 @@ def sweep(target: Path) -> list[Path]:
     A writer that still runs keeps its directory, and so does one of another machine,
     container or boot: from here nobody can tell whether it lives.
     """
-    pattern = re.compile(re.escape(f".{target.name}.") + _OWNER)
-    if not target.parent.is_dir():
-        return []
-    found = [(path, pattern.fullmatch(path.name)) for path in target.parent.iterdir()]
-    dead = sorted(path for path, match in found if match is not None and _is_orphan(match))
+    dead = _orphans(target.parent, re.escape(target.name))
     for path in dead:
         remove(path)
     return dead
 
 
+def abandoned(root: Path) -> list[Path]:
+    """The work directories below `root` whose writers were killed on this machine, sorted; nothing is deleted."""
+    folders = [root, *(path for path in root.rglob("*") if path.is_dir() and ".zarr" not in path.name)]
+    return sorted(path for folder in folders for path in _orphans(folder, r".+\.zarr"))
+
+
 def remove(path: Path) -> None:
-    """Delete a hidden directory as far as the file system lets us; `sweep` takes what is left."""
-    if path.is_symlink() or path.is_file():
-        path.unlink(missing_ok=True)
-    shutil.rmtree(path, ignore_errors=True)
+    """Delete a hidden directory, file or link as far as the system lets us; `sweep` takes what is left."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with suppress(OSError):
+            path.unlink()
 
 
 @contextmanager
@@ -101,6 +105,14 @@ def _moved_aside(target: Path) -> Path:
     with suppress(FileNotFoundError):
         target.rename(aside)
     return aside
+
+
+def _orphans(folder: Path, name: str) -> list[Path]:
+    pattern = re.compile(rf"\.{name}\." + _OWNER)
+    if not folder.is_dir():
+        return []
+    found = [(path, pattern.fullmatch(path.name)) for path in folder.iterdir()]
+    return sorted(path for path, match in found if match is not None and _is_orphan(match))
 
 
 def _token() -> str:

@@ -7,6 +7,7 @@ becomes visible before `commit`, and leaving the `with` block without it removes
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -46,9 +47,11 @@ class StoreWriter:
         self._features: zarr.Array[Any] | None = None
 
     def __enter__(self) -> Self:
-        with writing(self._target):
+        with ExitStack() as undo, writing(self._target):
             self._work = make_work_directory(self._target)
+            undo.callback(remove, self._work)
             self._features = create_array(self._work, self._specs[FEATURES])
+            undo.pop_all()
         return self
 
     def __exit__(self, *exc: object) -> None:

@@ -194,6 +194,8 @@ def _covered(polygons: Sequence[Polygon], slide: Size, size: Size) -> npt.NDArra
 
     # "structure" keeps both lobes of a figure of eight, and the overlap of a loop that was closed twice.
     joined = shapely.union_all(shapely.make_valid(polygons, method="structure", keep_collapsed=False))
+    if joined.is_empty:
+        raise _MalformedError("its outlines enclose no area")
     rings = shapely.get_rings(shapely.get_parts(joined))
     scale = np.array([slide.width / size.width, slide.height / size.height])
     return filled([shapely.get_coordinates(ring) / scale for ring in rings], size)

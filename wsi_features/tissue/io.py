@@ -33,7 +33,7 @@ def mask_from_png(data: bytes, *, slide_id: str, source: str, slide: Size) -> Ti
 
     image = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_GRAYSCALE) if data else None
     if image is None:
-        raise ArtifactError.damaged(slide_id, "tissue mask", source, "not a PNG image")
+        raise ArtifactError.damaged(slide_id, "tissue mask", source, "not a whole PNG image")
     if not np.isin(image, (0, 255)).all():
         raise ArtifactError.damaged(slide_id, "tissue mask", source, "it has pixels that are neither black nor white")
     return TissueMask(image == 255, slide)

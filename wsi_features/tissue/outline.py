@@ -17,7 +17,9 @@ from wsi_features.geometry import Size
 
 Ring = npt.NDArray[np.int64]
 
-_EAST, _SOUTH, _WEST, _NORTH = range(4)
+_EAST, _WEST = 0, 2
+"""Directions are numbered east, south, west, north: each is a right turn from the one before."""
+
 _CROSSINGS_AT_ONCE = 1 << 22
 
 

@@ -9,7 +9,7 @@ from functools import cache
 
 import numpy as np
 
-from wsi_features.encode.histo_texture.planes import Image, Planes, Values, halved, histogram
+from wsi_features.encode.histo_texture.planes import Feature, Image, Planes, Values, halved, histogram
 
 PERCENTILES = (5, 25, 50, 75, 95)
 TISSUE_BELOW = 220
@@ -17,36 +17,44 @@ TISSUE_BELOW = 220
 COLOURFUL = 25
 """Least saturation of a pixel whose hue means something."""
 
-NAMES = (
+_MOMENTS = ("mean", "std", "skew")
+_QUANTILES = tuple(f"p{share:02d}" for share in PERCENTILES)
+_TYPICAL = {
+    "h": ((38, 17), (33, 12), (0.6, 0.15), (9, 6), (16, 10), (26, 15), (50, 30), (100, 38)),
+    "e": ((31, 13), (24, 9), (0.25, 0.4), (3, 6), (13, 14), (27, 17), (46, 16), (70, 22)),
+    "r": ((150, 8), (13, 7), (0.15, 0.3), (138, 6), (144, 9), (150, 10), (158, 10), (175, 17)),
+    "saturation": ((79, 21), (38, 14), (0, 0.3)),
+    "value": ((190, 23), (37, 12), (-0.4, 0.3)),
+    "lab_l": ((160, 26), (45, 16), (-0.2, 0.3)),
+    "lab_a": ((150, 8), (11, 4), (0, 0.35)),
+    "lab_b": ((115, 6), (8, 2), (-0.4, 0.3)),
+}
+FEATURES = (
     *(
-        f"{stain}_{name}"
-        for stain in ("h", "e", "r")
-        for name in ("mean", "std", "skew", *(f"p{share:02d}" for share in PERCENTILES))
+        Feature(f"{plane}_{name}", *scale)
+        for plane, scales in _TYPICAL.items()
+        for name, scale in zip((*_MOMENTS, *_QUANTILES)[: len(scales)], scales, strict=True)
     ),
-    *(
-        f"{channel}_{name}"
-        for channel in ("saturation", "value", "lab_l", "lab_a", "lab_b")
-        for name in ("mean", "std", "skew")
-    ),
-    "hue_cos",
-    "hue_sin",
-    "h_e_correlation",
-    "tissue_share",
+    Feature("hue_cos", 0.5, 0.2),
+    Feature("hue_sin", -0.5, 0.2),
+    Feature("h_e_correlation", -0.1, 0.5),
+    Feature("tissue_share", 0.8, 0.2),
 )
 
 
 def colour_features(planes: Planes) -> Values:
-    """The values of `NAMES`, float64: levels 0 to 255, and shares and correlations as they are."""
+    """The values of `FEATURES`, float64: levels 0 to 255, and shares and correlations as they are."""
     import cv2
 
-    stains = np.stack([histogram(p) for p in (planes.haematoxylin, planes.eosin, planes.residual)])
     coarse = halved(planes.rgb)  # hues at half resolution: JPEG keeps no finer ones
     hue, saturation, value = cv2.split(cv2.cvtColor(coarse, cv2.COLOR_RGB2HSV))
     lab = cv2.split(cv2.cvtColor(coarse, cv2.COLOR_RGB2LAB))
-    channels = np.stack([histogram(p) for p in (saturation, value, *lab)])
-    of_stains = np.concatenate([_moments(stains), _percentiles(stains)], axis=1)
+    measured = (planes.haematoxylin, planes.eosin, planes.residual, saturation, value, *lab)
+    counts = np.stack([histogram(plane) for plane in measured])
+    moments, stains = _moments(counts), counts[:3]
+    of_stains = np.concatenate([moments[:3], _percentiles(stains)], axis=1)
     rest = [*_mean_hue(hue, saturation), _correlation(planes, stains), _tissue_share(planes.rgb)]
-    return np.concatenate([of_stains.ravel(), _moments(channels).ravel(), rest])
+    return np.concatenate([of_stains.ravel(), moments[3:].ravel(), rest])
 
 
 def _moments(counts: Values) -> Values:

@@ -1,23 +1,32 @@
-"""The descriptor of one tile: all groups of features in their fixed order."""
+"""The descriptor of one tile: all groups of features in their fixed order, on one scale."""
 
 from __future__ import annotations
+
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
 
 from wsi_features.encode.histo_texture import colour, layout, nuclei, scales, texture
-from wsi_features.encode.histo_texture.planes import Image, stain_planes
+from wsi_features.encode.histo_texture.planes import Image, Values, stain_planes
 
-FEATURE_NAMES: tuple[str, ...] = (*colour.NAMES, *texture.NAMES, *nuclei.NAMES, *scales.NAMES, *layout.NAMES)
+VERSION = 1
+"""Raised whenever any value changes for the same pixels; the card carries it into every fingerprint."""
+
+FEATURES = (*colour.FEATURES, *texture.FEATURES, *nuclei.FEATURES, *scales.FEATURES, *layout.FEATURES)
+FEATURE_NAMES: tuple[str, ...] = tuple(feature.name for feature in FEATURES)
 """One name per dimension, in order."""
 
-DIM = len(FEATURE_NAMES)
+DIM = len(FEATURES)
+BOUND = 4.0
+"""No value lies beyond it."""
 
 
 def tile_descriptor(rgb: Image) -> npt.NDArray[np.float32]:
-    """The descriptor of one tile, float32 (DIM,).
+    """The descriptor of one tile, float32 (DIM,), of finite values within `BOUND`.
 
-    `rgb` is uint8 (h, w, 3), at least 64 pixels wide and high.
+    `rgb` is uint8 (h, w, 3), at least 64 pixels wide and high. A value v of a feature comes as
+    z = (v - typical) / spread, bent towards the bound by 4 tanh(z / 4).
     """
     planes = stain_planes(rgb)
     groups = [
@@ -27,4 +36,12 @@ def tile_descriptor(rgb: Image) -> npt.NDArray[np.float32]:
         scales.scale_features(planes),
         layout.layout_features(planes),
     ]
-    return np.concatenate(groups).astype(np.float32)
+    typical, spread = _scale()
+    return (BOUND * np.tanh((np.concatenate(groups) - typical) / (spread * BOUND))).astype(np.float32)
+
+
+@cache
+def _scale() -> tuple[Values, Values]:
+    """Typical values and spreads of all features."""
+    table = np.array([(feature.typical, feature.spread) for feature in FEATURES], dtype=np.float64)
+    return table[:, 0], table[:, 1]

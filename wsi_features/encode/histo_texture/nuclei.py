@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from wsi_features.encode.histo_texture.planes import Image, Planes, Values, halved
+from wsi_features.encode.histo_texture.planes import Feature, Image, Planes, Values, halved
 
 AREA_EDGES = (16, 40, 100)
 """Class edges of nuclear area in half-resolution pixels; at 0.5 um/px these are um2."""
@@ -22,28 +22,30 @@ LEAST_LEVEL = 40
 """... and reaches that level (0.31 OD)."""
 LEAST_AREA = 6
 
-NAMES = (
-    "nuclei_density",
-    "nuclei_area_share",
-    "nuclei_area_mean",
-    "nuclei_area_std",
-    "nuclei_tiny_share",
-    "nuclei_small_share",
-    "nuclei_medium_share",
-    "nuclei_large_share",
-    "nuclei_eccentricity_mean",
-    "nuclei_eccentricity_std",
-    "nuclei_extent_mean",
-    "nuclei_alignment",
-    "nuclei_spacing_mean",
-    "nuclei_spacing_std",
-    "nuclei_spacing_ratio",
-    "nuclei_clumping",
-    "nuclei_h_mean",
-    "nuclei_h_std",
-    "nuclei_e_mean",
-    "surround_h_mean",
+FEATURES = (
+    Feature("surround_h_mean", 26, 11),
+    Feature("nuclei_density", 2.1, 0.4),
+    Feature("nuclei_area_share", 0.17, 0.09),
+    Feature("nuclei_area_mean", 3.9, 0.35),
+    Feature("nuclei_area_std", 3.8, 0.6),
+    Feature("nuclei_tiny_share", 0.17, 0.14),
+    Feature("nuclei_small_share", 0.4, 0.14),
+    Feature("nuclei_medium_share", 0.3, 0.12),
+    Feature("nuclei_large_share", 0.12, 0.08),
+    Feature("nuclei_eccentricity_mean", 0.76, 0.07),
+    Feature("nuclei_eccentricity_std", 0.18, 0.04),
+    Feature("nuclei_extent_mean", 0.63, 0.05),
+    Feature("nuclei_alignment", 0.3, 0.2),
+    Feature("nuclei_spacing_mean", 2.6, 0.16),
+    Feature("nuclei_spacing_std", 1.6, 0.26),
+    Feature("nuclei_spacing_ratio", 1.3, 0.2),
+    Feature("nuclei_clumping", 0.8, 0.3),
+    Feature("nuclei_h_mean", 92, 19),
+    Feature("nuclei_h_std", 15, 9),
+    Feature("nuclei_e_mean", 26, 22),
 )
+_ALWAYS_DEFINED = 3
+"""So many of them mean something in a tile without nuclei."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,19 +67,23 @@ class Nuclei:
 
 
 def nuclei_features(planes: Planes) -> Values:
-    """The values of `NAMES`, float64; all 0 but the last where there is no nucleus.
+    """The values of `FEATURES`, float64: counts, areas and distances as log1p.
 
-    Densities, areas and distances are counted in pixels of the tile; the encoder's card
-    says how large a pixel is.
+    Lengths and areas are in pixels, and the encoder's card says how large a pixel is. What
+    few nuclei say is drawn towards the typical value, so none at all say nothing.
     """
     haematoxylin, eosin = halved(planes.haematoxylin), halved(planes.eosin)
     mask = nuclear_mask(haematoxylin)
     nuclei = labelled(mask, haematoxylin)
-    outside = _mean_level(haematoxylin, ~mask)
-    if len(nuclei) == 0:
-        return np.array([0.0] * (len(NAMES) - 1) + [outside])
-    stain = [nuclei.darkness.mean(), nuclei.darkness.std(), _mean_level(eosin, mask), outside]
-    return np.array([*_sizes(nuclei, mask.size), *_shapes(nuclei), *_spacing(nuclei, mask.shape), *stain])
+    count = len(nuclei)
+    density = np.log1p(count / planes.luminance.size * 1e4)
+    known = [_mean_level(haematoxylin, ~mask), density, nuclei.areas.sum() / mask.size]
+    typical = np.array([feature.typical for feature in FEATURES[_ALWAYS_DEFINED:]])
+    if count == 0:
+        return np.concatenate([known, typical])
+    stain = [nuclei.darkness.mean(), nuclei.darkness.std(), _mean_level(eosin, mask)]
+    found = np.array([*_sizes(nuclei), *_shapes(nuclei), *_spacing(nuclei, mask.shape), *stain])
+    return np.concatenate([known, typical + (found - typical) * count / (count + 2)])
 
 
 def nuclear_mask(haematoxylin: Image) -> Image:
@@ -118,12 +124,10 @@ def labelled(mask: Image, haematoxylin: Image) -> Nuclei:
     return Nuclei(centre, areas[order], box.astype(np.float64), moments, means[:, 3])
 
 
-def _sizes(nuclei: Nuclei, pixels: int) -> list[float]:
-    """Density per 10,000 tile pixels, share of the area, area mean and spread, and the four classes."""
-    areas = nuclei.areas
-    density = len(nuclei) / (4 * pixels) * 1e4
-    classes = np.bincount(np.searchsorted(AREA_EDGES, areas, side="right"), minlength=4) / len(nuclei)
-    return [np.log1p(density), areas.sum() / pixels, np.log1p(areas.mean()), np.log1p(areas.std()), *classes]
+def _sizes(nuclei: Nuclei) -> list[float]:
+    """Area mean and spread, and the shares of the four classes."""
+    classes = np.bincount(np.searchsorted(AREA_EDGES, nuclei.areas, side="right"), minlength=4) / len(nuclei)
+    return [np.log1p(nuclei.areas.mean()), np.log1p(nuclei.areas.std()), *classes]
 
 
 def _shapes(nuclei: Nuclei) -> list[float]:

@@ -4,26 +4,33 @@ from __future__ import annotations
 
 import numpy as np
 
-from wsi_features.encode.histo_texture.planes import Image, Planes, Values, pyramid
+from wsi_features.encode.histo_texture.planes import Feature, Image, Planes, Values, pyramid
 
 BANDS = 5
 DIRECTION_SCALES = (2, 4)
 """Where gradients are measured, in tile pixels per pixel: below 2 they are mostly noise."""
 
-_PLANES = ("h", "e")
-NAMES = (
-    *(f"band_{plane}_{2**band}px" for plane in _PLANES for band in range(BANDS)),
+_TYPICAL_DIRECTION = {
+    "h": {"magnitude": (2.8, 0.4), "coherence": (0.45, 0.14), "alignment": (0.25, 0.18)},
+    "e": {"magnitude": (2.3, 0.4), "coherence": (0.5, 0.14), "alignment": (0.25, 0.18)},
+}
+FEATURES = (
     *(
-        f"gradient_{plane}_{scale}px_{name}"
-        for plane in _PLANES
+        Feature(f"band_{plane}_{2**band}px", typical, 0.45)
+        for plane, typical in (("h", 2.5), ("e", 2.1))
+        for band in range(BANDS)
+    ),
+    *(
+        Feature(f"gradient_{plane}_{scale}px_{name}", *typical)
+        for plane, names in _TYPICAL_DIRECTION.items()
         for scale in DIRECTION_SCALES
-        for name in ("magnitude", "coherence", "alignment")
+        for name, typical in names.items()
     ),
 )
 
 
 def scale_features(planes: Planes) -> Values:
-    """The values of `NAMES`, float64."""
+    """The values of `FEATURES`, float64."""
     steps = [pyramid(plane, BANDS) for plane in (planes.haematoxylin, planes.eosin)]
     bands = [_band_energy(step) for of_plane in steps for step in of_plane]
     directions = [_direction(of_plane[scale // 2]) for of_plane in steps for scale in DIRECTION_SCALES]

@@ -11,7 +11,7 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
-from wsi_features.encode.histo_texture.planes import Image, Planes, Values, histogram, pyramid
+from wsi_features.encode.histo_texture.planes import Feature, Image, Planes, Values, histogram, pyramid
 
 RING = ((1, 0), (1, -1), (0, -1), (-1, -1), (-1, 0), (-1, 1), (0, 1), (1, 1))
 """Steps (x, y) to the eight neighbours, once round the pixel."""
@@ -22,43 +22,64 @@ PATTERNS = 10
 GREY_LEVELS = 16
 PAIR_STEPS = ((1, 1), (2, 2), (4, 2))
 """Tile pixels per pixel, and distance in those: 1, 4 and 8 tile pixels apart."""
-PROPERTIES = ("contrast", "dissimilarity", "homogeneity", "energy", "correlation", "entropy")
 
-NAMES = tuple(
-    f"lbp_{plane}_r{radius}_bin{pattern}"
+_TYPICAL_PATTERNS = (
+    (0.22, 0.05),
+    (0.26, 0.04),
+    (0.20, 0.04),
+    (0.31, 0.04),
+    (0.39, 0.08),
+    (0.35, 0.05),
+    (0.25, 0.035),
+    (0.28, 0.035),
+    (0.42, 0.13),
+    (0.34, 0.05),
+)
+_TYPICAL_PROPERTIES = {
+    "contrast": (1.1, 0.5),
+    "dissimilarity": (0.6, 0.25),
+    "homogeneity": (0.7, 0.14),
+    "energy": (0.35, 0.14),
+    "correlation": (0.73, 0.17),
+    "entropy": (3.0, 0.75),
+}
+FEATURES = tuple(
+    Feature(f"lbp_{plane}_r{radius}_bin{pattern}", *scale)
     for plane in ("h", "luminance")
     for radius in PATTERN_SCALES
-    for pattern in range(PATTERNS)
+    for pattern, scale in enumerate(_TYPICAL_PATTERNS)
 ) + tuple(
-    f"glcm_{plane}_d{scale * distance}_{name}"
+    Feature(f"glcm_{plane}_d{scale * distance}_{name}", *typical)
     for plane in ("h", "e")
     for scale, distance in PAIR_STEPS
-    for name in PROPERTIES
+    for name, typical in _TYPICAL_PROPERTIES.items()
 )
 
 
 def texture_features(planes: Planes) -> Values:
-    """The values of `NAMES`, float64.
+    """The values of `FEATURES`, float64.
 
     Pattern shares come as their square roots, so that rare patterns count (Hellinger
     distance), contrast and dissimilarity as log1p.
     """
-    dark, eosin, light = (pyramid(p, 3) for p in (planes.haematoxylin, planes.eosin, planes.luminance))
-    patterns = [pattern_shares(pattern_labels(step)) for step in (*dark, *light)]
+    import cv2
+
+    both = cv2.merge([planes.haematoxylin, planes.luminance])  # one pass costs half the calls of two
+    patterns = np.stack([pattern_shares(pattern_labels(step)) for step in pyramid(both, len(PATTERN_SCALES))], axis=1)
     pairs = [
         cooccurrence(grey_levels(steps[scale // 2]), distance)
-        for steps in (dark, eosin)
+        for steps in (pyramid(planes.haematoxylin, 3), pyramid(planes.eosin, 3))
         for scale, distance in PAIR_STEPS
     ]
     properties = haralick(np.stack(pairs))
     properties[:, :2] = np.log1p(properties[:, :2])
-    return np.concatenate([np.sqrt(np.concatenate(patterns)), properties.ravel()])
+    return np.concatenate([np.sqrt(patterns).ravel(), properties.ravel()])
 
 
 def pattern_labels(image: Image) -> Image:
     """The rotation-invariant uniform pattern of radius 1 round each inner pixel.
 
-    `image` is uint8 (h, w), the labels are uint8 (h-2, w-2): 0 to 8 is the number of
+    `image` is uint8 (h, w) or (h, w, c), the labels are uint8 (h-2, w-2) or (h-2, w-2, c): 0 to 8 is the number of
     neighbours not darker than the pixel where they follow each other on the ring, 9 is any
     other pattern. Neighbours on the diagonal are interpolated bilinearly, in 1/256 steps so
     that equal levels stay equal. Ojala, Pietikainen and Maenpaa 2002, IEEE TPAMI 24:971.
@@ -83,8 +104,11 @@ def pattern_labels(image: Image) -> Image:
 
 
 def pattern_shares(labels: Image) -> Values:
-    """Share of each of the ten patterns, float64 (10,)."""
-    return histogram(labels)[:PATTERNS] / labels.size
+    """Share of each of the ten patterns in each channel of (h, w, c) labels, float64 (c, 10)."""
+    import cv2
+
+    counts = np.stack([histogram(channel)[:PATTERNS] for channel in cv2.split(labels)])
+    return counts / counts.sum(axis=1, keepdims=True)
 
 
 def grey_levels(plane: Image) -> Image:
@@ -98,23 +122,23 @@ def grey_levels(plane: Image) -> Image:
 def cooccurrence(grey: Image, distance: int) -> Values:
     """How often two grey levels lie `distance` pixels apart, as shares (256,) of level pairs.
 
-    Symmetric, and the mean of the four directions 0, 45, 90 and 135 degrees. Pair (a, b)
+    Symmetric, over all pairs in the four directions 0, 45, 90 and 135 degrees. Pair (a, b)
     stands at 16 a + b. Haralick, Shanmugam and Dinstein 1973, IEEE Trans SMC 3:610.
     """
     import cv2
 
     first = grey * np.uint8(GREY_LEVELS)
     oblique = round(distance / np.sqrt(2))
-    total = np.zeros(GREY_LEVELS**2)
-    for x, y in ((distance, 0), (oblique, oblique), (0, distance), (-oblique, oblique)):
-        pairs = cv2.add(_lead(first, x, y), _lead(grey, -x, -y))
-        total += histogram(pairs) / pairs.size
-    square = total.reshape(GREY_LEVELS, GREY_LEVELS) / 4
-    return ((square + square.T) / 2).ravel()
+    steps = ((distance, 0), (oblique, oblique), (0, distance), (-oblique, oblique))
+    counts = histogram(*(cv2.add(_lead(first, x, y), _lead(grey, -x, -y)) for x, y in steps))
+    square = counts.reshape(GREY_LEVELS, GREY_LEVELS)
+    return ((square + square.T) / (2 * counts.sum())).ravel()
 
 
 def haralick(pairs: Values) -> Values:
-    """`PROPERTIES` of co-occurrence shares (k, 256), as (k, 6), in their usual units.
+    """Haralick properties of co-occurrence shares (k, 256), as (k, 6), in their usual units.
+
+    Contrast, dissimilarity, homogeneity, energy, correlation and entropy (natural logarithm).
 
     The correlation of a plane flatter than a tenth of a grey level shrinks towards 0,
     because it would be decided by single pixels.
@@ -133,7 +157,7 @@ def haralick(pairs: Values) -> Values:
 
 def _shifted(image: npt.NDArray[np.generic], x: int, y: int) -> npt.NDArray[np.generic]:
     """The inner pixels' neighbours at step (x, y), as a view (h-2, w-2)."""
-    height, width = image.shape
+    height, width = image.shape[:2]
     return image[1 + y : height - 1 + y, 1 + x : width - 1 + x]
 
 

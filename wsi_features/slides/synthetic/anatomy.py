@@ -6,12 +6,11 @@ so a slide of any size needs no map in memory, and two scans of one anatomy agre
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from wsi_features.slides.synthetic.noise import F32, F64, U8, key_of, smooth_noise, uniform
-from wsi_features.slides.synthetic.noise import hashed as hashed_bits
+from wsi_features.slides.synthetic.noise import F32, F64, U8, hashed, key_of, smooth_noise, uniform
 from wsi_features.slides.synthetic.spec import SlideSpec
 
 TISSUE_TYPES: tuple[str, ...] = ("tumour", "stroma", "lymphocytes", "necrosis", "fat")
@@ -57,32 +56,36 @@ class Piece:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Anatomy:
-    """The layout of one slide: its pieces, and how far each overlay spreads inside them."""
+    """The layout of one slide: its pieces, and how far each overlay spreads inside them.
+
+    Without `tissue` the pieces only say where artefacts lie, and all is glass.
+    """
 
     seed: int
+    tissue: bool
     pieces: tuple[Piece, ...]
     region_um: float
     thresholds: dict[str, float]
 
     def depth(self, y: F64, x: F64) -> F32:
         """Signed distance to the tissue's edge, about in microns, positive inside; rows `y`, columns `x`."""
-        if not self.pieces:
+        if not self.tissue:
             return np.full((len(y), len(x)), -1e6, np.float32)
         smooth = np.max([piece.depth(y, x) for piece in self.pieces], axis=0)
         radius = self.pieces[0].radius
-        rough = 0.07 * radius * self._noise("outline", y, x, 0.4 * radius)
-        rough += 0.03 * radius * self._noise("outline-fine", y, x, 0.12 * radius)
-        rough += 9 * self._noise("outline-cells", y, x, 28)
-        hole = (self._noise("hole", y, x, 0.22 * radius) - 2.1) * 0.2 * radius
+        rough = 0.07 * radius * self.noise("outline", y, x, 0.4 * radius)
+        rough += 0.03 * radius * self.noise("outline-fine", y, x, 0.12 * radius)
+        rough += 9 * self.noise("outline-cells", y, x, 28)
+        hole = (self.noise("hole", y, x, 0.22 * radius) - 2.1) * 0.2 * radius
         return np.asarray(np.minimum(smooth + rough, -hole), dtype=np.float32)
 
     def spread(self, kind: str, y: F64, x: F64) -> F32:
         """Signed distance to the edge of an overlay, about in microns, positive where it lies."""
-        edge = 7 * self._noise(f"{kind}-edge", y, x, 22)
+        edge = 7 * self.noise(f"{kind}-edge", y, x, 22)
         region = (self._level(kind, y, x) - self.thresholds[kind]) * 0.6 * self.region_um + edge
         if kind != "tumour":
             return np.asarray(region, dtype=np.float32)
-        nests = 0.85 * self._noise("nests", y, x, 70) + 0.4 * self._noise("nests-fine", y, x, 30)
+        nests = 0.85 * self.noise("nests", y, x, 70) + 0.4 * self.noise("nests-fine", y, x, 30)
         return np.asarray(np.minimum(region, (nests + 0.55) * 34 + edge * 0.5), dtype=np.float32)
 
     def labels(self, y: F64, x: F64) -> U8:
@@ -95,10 +98,11 @@ class Anatomy:
         return labels
 
     def _level(self, kind: str, y: F64, x: F64) -> F32:
-        broad = self._noise(kind, y, x, self.region_um)
-        return np.asarray(0.92 * broad + 0.4 * self._noise(f"{kind}-fine", y, x, self.region_um / 3), dtype=np.float32)
+        broad = self.noise(kind, y, x, self.region_um)
+        return np.asarray(0.92 * broad + 0.4 * self.noise(f"{kind}-fine", y, x, self.region_um / 3), dtype=np.float32)
 
-    def _noise(self, name: str, y: F64, x: F64, pitch: float) -> F32:
+    def noise(self, name: str, y: F64, x: F64, pitch: float) -> F32:
+        """Smooth noise of this slide, of mean 0 and standard deviation 1."""
         return smooth_noise(key_of(self.seed, name), y, x, pitch)
 
     def calibrated(self, y: F64, x: F64) -> Anatomy:
@@ -107,15 +111,15 @@ class Anatomy:
         if not inside.any():
             return self
         thresholds = {k: float(np.quantile(self._level(k, y, x)[inside], 1 - _SHARES[k])) for k in OVERLAYS}
-        return Anatomy(self.seed, self.pieces, self.region_um, thresholds)
+        return replace(self, thresholds=thresholds)
 
 
 def anatomy_of(spec: SlideSpec) -> Anatomy:
     """The layout of a slide: two to four pieces along its longer side, or none."""
     width, height = spec.width * spec.scale, spec.height * spec.scale
     region = float(np.clip(np.sqrt(width * height) / 8, 60, 700))
-    pieces = _pieces(spec.seed, width, height) if spec.tissue else ()
-    plain = Anatomy(spec.seed, pieces, region, dict.fromkeys(OVERLAYS, 0.0))
+    pieces = _pieces(spec.seed, width, height)
+    plain = Anatomy(spec.seed, spec.tissue, pieces, region, dict.fromkeys(OVERLAYS, 0.0))
     rows, columns = _CALIBRATION_GRID
     return plain.calibrated((np.arange(rows) + 0.5) * height / rows, (np.arange(columns) + 0.5) * width / columns)
 
@@ -126,7 +130,7 @@ def _pieces(seed: int, width: float, height: float) -> tuple[Piece, ...]:
 
 
 def _piece(seed: int, i: int, count: int, width: float, height: float) -> Piece:
-    draw = uniform(hashed_bits(key_of(seed, "piece"), i, np.arange(6 + 2 * _HARMONICS)))
+    draw = uniform(hashed(key_of(seed, "piece"), i, np.arange(6 + 2 * _HARMONICS)))
     across, along = (1, count) if height > width else (count, 1)
     x = (min(i, across - 1) + 0.5 + 0.08 * (draw[0] - 0.5)) * width / across
     y = (min(i, along - 1) + 0.5 + 0.08 * (draw[1] - 0.5)) * height / along

@@ -22,6 +22,9 @@ EOSIN_MAX = 2.0
 _GRAIN_PX = 512
 _GRAIN_LEVELS = 0.9
 
+SUBLEVELS = 16
+"""Steps of light and noise per grey level."""
+
 
 @dataclass(frozen=True, slots=True)
 class StainMixture:
@@ -49,7 +52,7 @@ def optical_density(stain: Stain, haematoxylin: F32, eosin: F32) -> F32:
     mix = MIXTURES[stain]
     in_nucleus = np.clip((haematoxylin - 0.5) / 0.7, 0, 1)
     h = mix.haematoxylin_strength * haematoxylin
-    e = mix.eosin_strength * eosin * (1 - 0.7 * in_nucleus)
+    e = mix.eosin_strength * eosin * (1 - 0.55 * in_nucleus)
     directions = np.array([mix.haematoxylin, mix.eosin])
     h_unit, e_unit = directions / np.linalg.norm(directions, axis=1, keepdims=True)
     return np.asarray(h[..., None] * h_unit + e[..., None] * e_unit, dtype=np.float32)
@@ -78,24 +81,25 @@ def coloured(stain: Stain, haematoxylin: U8, eosin: U8) -> U8:
 
 @cache
 def _grain() -> U8:
-    """Camera noise around 128, uint8 (h, w, 3), repeated so that a window may start anywhere in the first square."""
+    """Camera noise around 128 in 1 / `SUBLEVELS`, uint8 (h, w, 3), repeated so that a window may start anywhere in the first square."""
     count = np.arange(_GRAIN_PX * _GRAIN_PX * 3)
     draw = uniform(hashed(key_of("grain"), count))
     near_normal = (draw + np.roll(draw, 401) + np.roll(draw, 19_997) - 1.5) * 2
-    square = np.rint(128 + _GRAIN_LEVELS * near_normal).astype(np.uint8).reshape(_GRAIN_PX, _GRAIN_PX, 3)
-    return np.tile(square, (3, 4, 1))
+    square = np.rint(128 + SUBLEVELS * _GRAIN_LEVELS * near_normal).astype(np.uint8)
+    return np.tile(square.reshape(_GRAIN_PX, _GRAIN_PX, 3), (3, 4, 1))
 
 
 def exposed(rgb: U8, shading: U8, key: int) -> U8:
-    """The image with uneven light and camera noise: `shading` (h, w) is in grey levels around 128.
+    """The image with uneven light and camera noise.
 
-    `key` says where the noise is cut, so that two blocks do not show the same. Blocks
-    reach at most two squares down and three across.
+    `shading` (h, w) holds grey levels in steps of 1 / `SUBLEVELS` around 128: the noise then
+    hides where the light crosses a whole level. `key` says where the noise is cut, so that
+    two blocks do not show the same. Blocks reach at most two squares down and three across.
     """
     import cv2
 
     height, width = shading.shape
     top, left = key % _GRAIN_PX, key // _GRAIN_PX % _GRAIN_PX
     noise = _grain()[top : top + height, left : left + width]
-    lit = cv2.addWeighted(rgb, 1.0, cv2.merge([shading] * 3), 1.0, -128.0)
-    return np.asarray(cv2.addWeighted(lit, 1.0, noise, 1.0, -128.0), dtype=np.uint8)
+    change = cv2.addWeighted(cv2.merge([shading] * 3), 1 / SUBLEVELS, noise, 1 / SUBLEVELS, 128 - 256 / SUBLEVELS)
+    return np.asarray(cv2.addWeighted(rgb, 1.0, change, 1.0, -128.0), dtype=np.uint8)

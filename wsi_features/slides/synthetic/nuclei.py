@@ -62,7 +62,7 @@ POPULATIONS: tuple[Population, ...] = (
     Population("lymphocyte", "tumour", 44, 0.35),
     Population("spindle", "stroma", 21, 0.8, follows_fibres=True),
     Population("lymphocyte", "stroma", 38, 0.3),
-    Population("lymphocyte", "lymphocytes", 7.9, 0.93),
+    Population("lymphocyte", "lymphocytes", 7.3, 0.94),
     Population("debris", "necrosis", 9.5, 0.45),
     Population("lymphocyte", "necrosis", 45, 0.3),
 )
@@ -80,17 +80,23 @@ class Places:
     angle: F64
     pick: F64
 
+    def keep(self, wanted: npt.NDArray[np.bool_]) -> Places:
+        """Only the nuclei marked in `wanted` (n,)."""
+        return Places(self.x[wanted], self.y[wanted], self.angle[wanted], self.pick[wanted])
+
 
 def places(population: Population, seed: int, y: tuple[float, float], x: tuple[float, float]) -> Places:
     """Every nucleus whose lattice cell may reach into the rows `y` and columns `x`, in microns."""
-    pitch = population.pitch_um
+    pitch, key = population.pitch_um, key_of(seed, "nuclei", population.kind, population.tissue)
     rows = np.arange(np.floor(y[0] / pitch) - 1, np.ceil(y[1] / pitch) + 1).astype(np.int64)
-    columns = np.arange(np.floor(x[0] / pitch) - 1, np.ceil(x[1] / pitch) + 1).astype(np.int64)
-    bits = hashed(key_of(seed, "nuclei", population.kind, population.tissue), rows[:, None], columns[None, :])
-    draw = [uniform(hashed(k, bits.view(np.int64))) for k in range(5)]
+    columns = np.arange(np.floor(x[0] / pitch) - 2, np.ceil(x[1] / pitch) + 1).astype(np.int64)
+    bits = hashed(key, rows[:, None], columns[None, :]).view(np.int64)
+    draw = [uniform(hashed(k, bits)) for k in range(5)]
+    # Each row is shifted by its own random part of a pitch: columns of nuclei would show from afar.
+    shift = uniform(hashed(key, rows))[:, None]
     taken = draw[0] < population.kept
-    down = ((rows[:, None] + 0.5 + 0.72 * (draw[1] - 0.5)) * pitch)[taken]
-    right = ((columns[None, :] + 0.5 + 0.72 * (draw[2] - 0.5)) * pitch)[taken]
+    down = ((rows[:, None] + 0.5 + 0.85 * (draw[1] - 0.5)) * pitch)[taken]
+    right = ((columns[None, :] + shift + 0.5 + 0.7 * (draw[2] - 0.5)) * pitch)[taken]
     return Places(right, down, draw[3][taken] * np.pi, draw[4][taken])
 
 
@@ -102,10 +108,11 @@ def chosen(found: Places, kind: str, fibre: F64 | None) -> I64:
     return turn * variants + (found.pick * variants).astype(np.int64)
 
 
-def stamped(plane: U8, tops: npt.NDArray[np.int64], lefts: npt.NDArray[np.int64], drawn: U8, which: I64) -> None:
-    """Lay pictures on a haematoxylin plane where they are denser; each must lie wholly inside it."""
+def stamp(plane: U8, tops: I64, lefts: I64, drawn: U8, which: I64) -> None:
+    """Lay pictures on a plane where they are denser than it. Those that leave it are not laid."""
     size = drawn.shape[1]
-    for top, left, index in zip(tops.tolist(), lefts.tolist(), which.tolist(), strict=True):
+    fits = (tops >= 0) & (tops <= plane.shape[0] - size) & (lefts >= 0) & (lefts <= plane.shape[1] - size)
+    for top, left, index in zip(tops[fits].tolist(), lefts[fits].tolist(), which[fits].tolist(), strict=True):
         window = plane[top : top + size, left : left + size]
         np.maximum(window, drawn[index], out=window)
 

@@ -18,8 +18,9 @@ PERIOD_UM = 384.0
 _MASTER_UM = 0.5
 _POSITIONS = (np.arange(round(PERIOD_UM / _MASTER_UM)) + 0.5) * _MASTER_UM
 
-# Fat cells per period in each direction: about 55 um wide.
-_FAT_CELLS = 7
+# Fat cells per period in each direction: about 48 um wide.
+_FAT_CELLS = 8
+_ROUNDING_UM = 3.5
 
 
 def texel_um(mpp: float) -> float:
@@ -28,18 +29,17 @@ def texel_um(mpp: float) -> float:
 
 
 @lru_cache(maxsize=32)
-def patch(name: str, mpp: float, room: int) -> U8:
-    """One patch, repeated so that a window of `room` pixels may start anywhere in the first period.
+def patch(name: str, mpp: float, repeats: int) -> U8:
+    """One patch, `repeats` periods wide and high, at `texel_um(mpp)` microns per pixel.
 
-    uint8 (h, w, 2) of haematoxylin and eosin for a tissue type, (h, w) for "rough".
+    uint8 (h, w, 3): haematoxylin, eosin, and noise around 128 that makes borders ragged.
     """
     import cv2
 
     px = _patch_px(mpp)
     master = _master(name)
     small = cv2.resize(master, (px, px), interpolation=cv2.INTER_AREA) if px < len(master) else master
-    around = [(0, room), (0, room), (0, 0)][: master.ndim]
-    tiled = np.pad(np.asarray(small, dtype=np.uint8), around, mode="wrap")
+    tiled = np.tile(np.asarray(small, dtype=np.uint8), (repeats, repeats, 1))
     tiled.flags.writeable = False
     return tiled
 
@@ -50,12 +50,10 @@ def _patch_px(mpp: float) -> int:
 
 @cache
 def _master(name: str) -> U8:
-    if name == "rough":
-        return np.clip(_noise(name, 6) * 36 + _noise(name, 16) * 28 + 128, 0, 255).astype(np.uint8)
     haematoxylin, eosin = _DRAWN[name]()
-    h = np.clip(haematoxylin * (255 / HAEMATOXYLIN_MAX), 0, 255)
-    e = np.clip(eosin * (255 / EOSIN_MAX), 0, 255)
-    return np.stack([h, e], axis=2).astype(np.uint8)
+    rough = 36 * _noise("rough", 6) + 28 * _noise("rough", 16) + 128
+    planes = (haematoxylin * (255 / HAEMATOXYLIN_MAX), eosin * (255 / EOSIN_MAX), rough)
+    return np.stack([np.clip(plane, 0, 255) for plane in planes], axis=2).astype(np.uint8)
 
 
 def _noise(name: str, pitch: float | tuple[float, float]) -> F32:
@@ -63,7 +61,7 @@ def _noise(name: str, pitch: float | tuple[float, float]) -> F32:
 
 
 def _tumour() -> tuple[F32, F32]:
-    mottle = 0.6 * _noise("tumour", 8) + 0.5 * _noise("tumour", 3) + 0.35 * _noise("tumour", 1.5)
+    mottle = 0.55 * _noise("tumour", 8) + 0.5 * _noise("tumour", 2) + 0.6 * _noise("tumour", 1)
     return 0.34 + 0.07 * mottle, 0.5 + 0.1 * mottle + 0.08 * _noise("tumour-eosin", 12)
 
 
@@ -72,26 +70,25 @@ def _stroma() -> tuple[F32, F32]:
     fibres = sum(1 - 1.6 * np.abs(_noise("fibre", (across, 48))) for across in (3, 6)) * 0.5
     bundle = _noise("bundle", (16, 96)) + 0.6 * _noise("bundle", (8, 64))
     cleft = np.clip(0.5 * bundle + 1.45, 0.25, 1)
-    grain = _noise("stroma", 2)
-    eosin = (0.62 + 0.16 * fibres + 0.03 * grain) * cleft
+    grain = _noise("stroma", 1)
+    eosin = (0.62 + 0.16 * fibres + 0.05 * grain) * cleft
     return np.asarray(0.07 + 0.02 * fibres), np.asarray(eosin)
 
 
 def _lymphocytes() -> tuple[F32, F32]:
-    mottle = 0.6 * _noise("lymph", 4) + 0.5 * _noise("lymph", 2)
+    mottle = 0.6 * _noise("lymph", 4) + 0.5 * _noise("lymph", 1)
     return 0.28 + 0.1 * mottle, 0.3 + 0.09 * mottle
 
 
 def _necrosis() -> tuple[F32, F32]:
-    clumps = 0.7 * _noise("necrosis", 12) + 0.5 * _noise("necrosis", 3) + 0.4 * _noise("necrosis", 1.5)
+    clumps = 0.7 * _noise("necrosis", 12) + 0.5 * _noise("necrosis", 3) + 0.7 * _noise("necrosis", 1)
     return 0.1 + 0.05 * _noise("necrosis-dust", 2) ** 2, 0.85 + 0.16 * clumps
 
 
 def _fat() -> tuple[F32, F32]:
     """Thin pink septa between round pale cells: the borders of a jittered cell mosaic."""
-    gap = _mosaic_gap(_FAT_CELLS) - 1.1 * (1 + 0.5 * _noise("septum", 24))
-    septum = np.clip(1.3 - gap / 1.4, 0, 1)
-    return 0.02 + 0.09 * septum, 0.07 + 0.6 * septum
+    septum = np.clip(1.3 - (_mosaic_gap(_FAT_CELLS) - 0.5 - 0.3 * _noise("septum", 24)) / 1.4, 0, 1)
+    return 0.02 + 0.09 * septum, 0.06 + 0.6 * septum
 
 
 _DRAWN = {
@@ -104,17 +101,20 @@ _DRAWN = {
 
 
 def _mosaic_gap(cells: int) -> F32:
-    """Distance in microns from each position to the border between its two nearest cell centres."""
+    """Distance in microns from each position to the border of its cell, with the cells' corners rounded."""
     pitch = PERIOD_UM / cells
     index = np.arange(-1, cells + 1)
     rows, columns = np.meshgrid(index, index, indexing="ij")
     wrapped = (rows % cells, columns % cells)
     ys = (rows + 0.5 + 0.75 * (uniform(hashed(key_of("fat", "y"), *wrapped)) - 0.5)) * pitch
     xs = (columns + 0.5 + 0.75 * (uniform(hashed(key_of("fat", "x"), *wrapped)) - 0.5)) * pitch
-    first, second = np.full((2, len(_POSITIONS), len(_POSITIONS)), np.inf, np.float32)
+    nearest, second, third = np.full((3, len(_POSITIONS), len(_POSITIONS)), np.inf, np.float32)
     at = _POSITIONS.astype(np.float32)
     for y, x in zip(ys.ravel().astype(np.float32), xs.ravel().astype(np.float32), strict=True):
         square = (at[:, None] - y) ** 2 + (at[None, :] - x) ** 2
-        second = np.minimum(second, np.maximum(first, square))
-        first = np.minimum(first, square)
-    return np.asarray((np.sqrt(second) - np.sqrt(first)) / 2, dtype=np.float32)
+        beyond = np.maximum(nearest, square)
+        third = np.minimum(third, np.maximum(second, beyond))
+        second = np.minimum(second, beyond)
+        nearest = np.minimum(nearest, square)
+    gaps = [(np.sqrt(other) - np.sqrt(nearest)) / _ROUNDING_UM for other in (second, third)]
+    return np.asarray(-_ROUNDING_UM / 2 * np.log(np.exp(-gaps[0]) + np.exp(-gaps[1])), dtype=np.float32)

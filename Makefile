@@ -1,0 +1,46 @@
+# Two commands from a fresh machine: `make demo` and `make test`. Everything goes into .venv.
+VENV := .venv
+PYTHON := $(VENV)/bin/python
+STAMP := $(VENV)/.installed
+SYSTEM_LIBRARIES := libGL.so.1 libglib-2.0.so.0 libgthread-2.0.so.0
+
+.PHONY: demo test test-full bench install lint types generated clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make demo       install into .venv, make three slides, run the whole workflow on them"
+	@echo "make test       install into .venv, run the tests"
+	@echo "make test-full  also the tests that take long"
+	@echo "make bench      whole-chain benchmark (BENCH_PX=30000 by default)"
+	@echo "make lint types generated"
+
+install: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt .ci/install
+	sh .ci/install $(VENV)
+	@touch $@
+
+demo: $(STAMP)
+	$(PYTHON) -m wsi_features demo --out demo
+
+test: $(STAMP)
+	$(PYTHON) -m pytest -n 2 --dist worksteal -m "not full"
+
+test-full: $(STAMP)
+	$(PYTHON) -m pytest -n 2 --dist worksteal
+
+bench: $(STAMP)
+	$(PYTHON) tests/benchmarks/run.py
+
+lint: $(STAMP)
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+
+types: $(STAMP)
+	$(VENV)/bin/mypy
+
+generated: $(STAMP)
+	$(PYTHON) -c "from pathlib import Path; from wsi_features.generated import write_generated; write_generated(Path('.'))"
+
+clean:
+	rm -rf demo .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,280 @@
+from __future__ import annotations
+
+import gc
+import threading
+import weakref
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import timm
+import torch
+from safetensors.torch import save_file
+from torchvision.transforms import v2
+
+from wsi_features.encode.card import EncoderCard
+from wsi_features.encode.device import HostStage
+from wsi_features.encode.timm_builder import TimmEncoder, build_timm
+from wsi_features.errors import WeightsError
+from wsi_features.tiles.grid import TileBatch
+
+TINY = {"model": "vit_tiny_patch16_224", "img_size": 32, "depth": 2, "embed_dim": 24, "num_heads": 3, "reg_tokens": 4}
+MEAN, STD = [0.7, 0.5, 0.6], [0.2, 0.25, 0.3]
+
+
+def card(**changes: Any) -> EncoderCard:
+    fields = {
+        "name": "tiny",
+        "builder": "timm",
+        "arguments": TINY,
+        "tile_px": 48,
+        "tile_mpp": 0.5,
+        "mpp_range": (0.4, 0.6),
+        "input_px": 32,
+        "mean": MEAN,
+        "std": STD,
+        "output": "cls+mean",
+        "dim": 48,
+        "prefix_tokens": 5,
+        "licence": "-",
+        "source": "-",
+    }
+    return EncoderCard.model_validate(fields | changes)
+
+
+def batch(count: int = 5, size: int = 48, seed: int = 1) -> TileBatch:
+    pixels = np.random.default_rng(seed).integers(0, 256, (count, size, size, 3), dtype=np.uint8)
+    return TileBatch(pixels, np.arange(count), np.ones(count, np.bool_))
+
+
+@pytest.fixture(scope="module")
+def network() -> torch.nn.Module:
+    """Made by timm itself, with weights large enough that every token matters."""
+    torch.manual_seed(3)
+    made = timm.create_model(
+        pretrained=False, num_classes=0, model_name=TINY["model"], **{k: v for k, v in TINY.items() if k != "model"}
+    )
+    for parameter in made.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    return made.eval().requires_grad_(requires_grad=False)
+
+
+@pytest.fixture(scope="module")
+def weights(network: torch.nn.Module, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
+    save_file(network.state_dict(), path)
+    return path
+
+
+@pytest.fixture
+def encoder(weights: Path) -> Iterator[TimmEncoder]:
+    built = built_from(weights)
+    yield built
+    built.close()
+
+
+def built_from(path: Path, given: EncoderCard | None = None, precision: Any = "fp32") -> TimmEncoder:
+    return build_timm(given or card(), path, precision=precision, device="cpu", workers=2)
+
+
+def plain_tokens(network: torch.nn.Module, pixels: np.ndarray) -> torch.Tensor:
+    image = v2.functional.resize(torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255, [32, 32], antialias=True)
+    tokens = network.forward_features(v2.functional.normalize(image, MEAN, STD))
+    assert isinstance(tokens, torch.Tensor)
+    return tokens
+
+
+def test_features_are_those_of_the_plain_network(network: torch.nn.Module, encoder: TimmEncoder) -> None:
+    tokens = plain_tokens(network, batch().pixels)
+    expected = torch.cat([tokens[:, 0], tokens[:, 5:].mean(1)], dim=1).numpy()
+    rows = encoder.submit(batch()).rows()
+    np.testing.assert_allclose(rows, expected, atol=1e-4)
+    assert np.ptp(expected, axis=0).mean() > 0.01  # the tiles are told apart
+
+
+@pytest.mark.parametrize(("output", "tokens"), [("cls", slice(0, 1)), ("mean", slice(5, None))])
+def test_each_recipe_takes_its_tokens(network: torch.nn.Module, weights: Path, output: str, tokens: slice) -> None:
+    expected = plain_tokens(network, batch().pixels)[:, tokens].mean(1).numpy()
+    built = built_from(weights, card(output=output, dim=24))
+    np.testing.assert_allclose(built.submit(batch()).rows(), expected, atol=1e-4)
+    built.close()
+
+
+def test_a_pickled_state_dict_gives_the_same_bytes_as_safetensors(
+    network: torch.nn.Module, encoder: TimmEncoder, tmp_path: Path
+) -> None:
+    torch.save({"state_dict": network.state_dict()}, tmp_path / "tiny.pt")
+    other = built_from(tmp_path / "tiny.pt")
+    assert other.submit(batch()).rows().tobytes() == encoder.submit(batch()).rows().tobytes()
+    assert other.weights_digest != encoder.weights_digest
+    other.close()
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_half_precision_stays_close_to_fp32_and_is_not_fp32(
+    weights: Path, encoder: TimmEncoder, precision: str
+) -> None:
+    half = built_from(weights, precision=precision)
+    rows, exact = half.submit(batch()).rows(), encoder.submit(batch()).rows()
+    cosine = (rows * exact).sum(1) / (np.linalg.norm(rows, axis=1) * np.linalg.norm(exact, axis=1))
+    assert cosine.min() > 0.999
+    assert not np.array_equal(rows, exact)
+    assert (rows.dtype, half.precision) == (np.float32, precision)
+    half.close()
+
+
+@pytest.mark.parametrize("workers", [1, 3, 5])
+def test_the_number_of_threads_leaves_the_bytes_alone(weights: Path, encoder: TimmEncoder, workers: int) -> None:
+    other = build_timm(card(), weights, precision="fp32", device="cpu", workers=workers)
+    assert other.submit(batch(13)).rows().tobytes() == encoder.submit(batch(13)).rows().tobytes()
+    other.close()
+
+
+def test_a_closed_encoder_leaves_torch_s_own_threads_as_they_were(weights: Path) -> None:
+    def threads_of_a_new_thread() -> int:
+        with ThreadPoolExecutor(1) as executor:
+            return executor.submit(torch.get_num_threads).result()
+
+    before = threads_of_a_new_thread()
+    built = built_from(weights)
+    built.submit(batch()).rows()
+    built.close()
+    assert threads_of_a_new_thread() == before
+
+
+def test_a_tile_s_features_do_not_depend_on_its_neighbours(encoder: TimmEncoder) -> None:
+    together = encoder.submit(batch()).rows()
+    alone = encoder.submit(TileBatch(batch().pixels[3:4], np.arange(1), np.ones(1, np.bool_))).rows()
+    np.testing.assert_allclose(together[3:4], alone, atol=1e-5)
+
+
+def test_pixels_that_cannot_be_written_or_lie_apart_are_taken(encoder: TimmEncoder) -> None:
+    pixels = batch(10).pixels[::2]
+    expected = encoder.submit(TileBatch(pixels.copy(), np.arange(5), np.ones(5, np.bool_))).rows()
+    pixels.flags.writeable = False
+    assert np.array_equal(encoder.submit(TileBatch(pixels, np.arange(5), np.ones(5, np.bool_))).rows(), expected)
+
+
+def test_a_published_file_with_its_classifier_is_taken_without_it(
+    network: torch.nn.Module, encoder: TimmEncoder, tmp_path: Path
+) -> None:
+    head = {"head.weight": torch.ones(10, 24), "head.bias": torch.ones(10)}
+    save_file(network.state_dict() | head, tmp_path / "w.safetensors")
+    built = built_from(tmp_path / "w.safetensors")
+    assert np.array_equal(built.submit(batch()).rows(), encoder.submit(batch()).rows())
+    built.close()
+
+
+def without_a_block(state: dict[str, Any]) -> None:
+    del state["blocks.1.mlp.fc1.bias"]
+
+
+def with_a_block_more(state: dict[str, Any]) -> None:
+    state["blocks.2.mlp.fc1.bias"] = torch.ones(3)
+
+
+def with_a_transposed_layer(state: dict[str, Any]) -> None:
+    state["blocks.0.mlp.fc1.weight"] = state["blocks.0.mlp.fc1.weight"].T.contiguous()
+
+
+def with_a_nan(state: dict[str, Any]) -> None:
+    state["norm.bias"] = torch.full((24,), torch.nan)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (without_a_block, r"1 missing \(first: blocks.1.mlp.fc1.bias\)"),
+        (with_a_block_more, r"1 unexpected \(first: blocks.2.mlp.fc1.bias\)"),
+        (with_a_transposed_layer, r"the shape of 'blocks.0.mlp.fc1.weight' is \(24, 96\), the card says \(96, 24\)"),
+        (with_a_nan, "NaN or infinity in 'norm.bias'"),
+    ],
+)
+def test_weights_that_are_not_the_card_s_model_are_refused(
+    network: torch.nn.Module, tmp_path: Path, change: Any, told: str
+) -> None:
+    state = dict(network.state_dict())
+    change(state)
+    save_file(state, tmp_path / "w.safetensors")
+    with pytest.raises(WeightsError, match=f"encoder 'tiny': .*{told}"):
+        built_from(tmp_path / "w.safetensors")
+
+
+@pytest.mark.parametrize(
+    "changes", [{"parameters": 12}, {"weights_sha256": "0" * 64}, {"dim": 24}, {"prefix_tokens": 1}]
+)
+def test_a_card_that_states_something_else_is_refused(weights: Path, changes: dict[str, Any]) -> None:
+    with pytest.raises(WeightsError, match="the card says"):
+        built_from(weights, card(**changes))
+
+
+def test_a_network_with_buffers_gives_the_features_of_timm(tmp_path: Path) -> None:
+    torch.manual_seed(4)
+    plain = timm.create_model("test_resnet", pretrained=False, num_classes=0).eval()
+    for name, buffer in plain.named_buffers():
+        if name.endswith("running_var"):
+            buffer.uniform_(0.5, 2)
+    save_file(plain.state_dict(), tmp_path / "w.safetensors")
+    given = card(output="pooled", dim=96, prefix_tokens=0, input_px=48).model_copy(
+        update={"arguments": {"model": "test_resnet"}}
+    )
+    built = built_from(tmp_path / "w.safetensors", given)
+    image = v2.functional.normalize(torch.from_numpy(batch().pixels).permute(0, 3, 1, 2).float() / 255, MEAN, STD)
+    with torch.inference_mode():
+        np.testing.assert_allclose(built.submit(batch()).rows(), plain(image).numpy(), atol=1e-4)
+    built.close()
+
+
+def test_submit_returns_while_the_device_still_works() -> None:
+    gate = threading.Event()
+
+    def slow(pixels: torch.Tensor) -> torch.Tensor:
+        assert gate.wait(30)
+        return pixels.float().mean((1, 2))
+
+    stage = HostStage(slow, threads=1)
+    first, second = stage.submit(batch(2).pixels), stage.submit(batch(3).pixels)
+    gate.set()
+    assert (second.rows().shape, first.rows().shape) == ((3, 3), (2, 3))
+    stage.close()
+
+
+def test_a_batch_may_be_changed_after_it_was_submitted() -> None:
+    gate = threading.Event()
+
+    def slow(pixels: torch.Tensor) -> torch.Tensor:
+        assert gate.wait(30)
+        return pixels.float().mean((1, 2))
+
+    stage = HostStage(slow, threads=1)
+    pixels = np.full((1, 4, 5, 3), 7, np.uint8)
+    pending = stage.submit(pixels)
+    pixels[:] = 200
+    gate.set()
+    assert pending.rows().tolist() == [[7.0, 7.0, 7.0]]
+    stage.close()
+
+
+def test_an_error_on_the_device_reaches_the_one_who_waits() -> None:
+    def broken(_: torch.Tensor) -> torch.Tensor:
+        raise MemoryError("too large a batch")
+
+    stage = HostStage(broken, threads=1)
+    with pytest.raises(MemoryError, match="too large a batch"):
+        stage.submit(batch(1).pixels).rows()
+    stage.close()
+
+
+def test_closing_lets_go_of_the_network_and_takes_no_more_batches(weights: Path) -> None:
+    built = built_from(weights)
+    built.submit(batch()).rows()
+    work = weakref.ref(built._stage._work)  # type: ignore[attr-defined]
+    built.close()
+    gc.collect()
+    assert work() is None
+    with pytest.raises(RuntimeError):
+        built.submit(batch())
+    built.close()

@@ -1,0 +1,156 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from wsi_features.encode.card import EncoderCard
+from wsi_features.encode.registry import card_named, card_names
+from wsi_features.encode.timm_network import bare_network, check_network, feature_rows, output_width, parameter_count
+from wsi_features.errors import CardError, WeightsError
+
+TINY = {"model": "vit_tiny_patch16_224", "img_size": 32, "depth": 1, "embed_dim": 24, "num_heads": 3, "reg_tokens": 4}
+
+
+def card(arguments: dict[str, Any] | None = None, **changes: Any) -> EncoderCard:
+    fields = {
+        "name": "e",
+        "builder": "timm",
+        "arguments": TINY | (arguments or {}),
+        "tile_px": 32,
+        "tile_mpp": 0.5,
+        "mpp_range": (0.4, 0.6),
+        "input_px": 32,
+        "output": "cls+mean",
+        "dim": 48,
+        "prefix_tokens": 5,
+        "licence": "-",
+        "source": "-",
+    }
+    return EncoderCard.model_validate(fields | changes)
+
+
+def is_bare(network: torch.nn.Module) -> bool:
+    return next(network.parameters()).device.type == "meta"
+
+
+@pytest.mark.parametrize("name", [n for n in card_names() if card_named(n).needs_weights])
+def test_a_shipped_card_gives_the_published_parameter_count_width_and_tokens(name: str) -> None:
+    shipped = card_named(name)
+    network = bare_network(shipped)
+    check_network(shipped, network)
+    assert is_bare(network)
+    assert shipped.parameters == parameter_count(network)
+
+
+def test_the_network_of_a_swiglu_card_has_silu_which_no_weights_file_can_tell() -> None:
+    mlp = bare_network(card_named("virchow2:cls")).get_submodule("blocks.0.mlp")
+    assert (type(mlp).__name__, type(mlp.act).__name__) == ("GluMlp", "SiLU")
+    assert mlp.fc1.weight.shape == (6832, 1280)
+
+
+def test_the_network_is_for_inference() -> None:
+    network = bare_network(card())
+    assert not network.training
+    assert not any(p.requires_grad for p in network.parameters())
+
+
+@pytest.mark.parametrize(("output", "width"), [("cls", 24), ("mean", 24), ("cls+mean", 48), ("pooled", 24)])
+def test_the_output_recipe_decides_the_width(output: str, width: int) -> None:
+    given = card(output=output, dim=width)
+    assert output_width(given, bare_network(given)) == width
+
+
+@pytest.mark.parametrize("pool", ["avg", "token"])
+def test_a_pooled_output_is_what_the_network_pools(pool: str) -> None:
+    given = card({"global_pool": pool}, output="pooled", dim=24, prefix_tokens=0)
+    check_network(given, bare_network(given))
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"parameters": 9}, r"the parameter count is \d+, the card says 9"),
+        ({"prefix_tokens": 1}, "the number of prefix tokens is 5, the card says 1"),
+        ({"dim": 24}, "the output dimension is 48, the card says 24"),
+    ],
+)
+def test_a_network_that_is_not_the_card_s_is_refused(changes: dict[str, Any], told: str) -> None:
+    given = card(**changes)
+    with pytest.raises(WeightsError, match=told):
+        check_network(given, bare_network(given))
+
+
+def test_the_stated_parameter_count_is_accepted() -> None:
+    network = bare_network(card())
+    check_network(card(parameters=parameter_count(network)), network)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ({"model": "vit_nowhere"}, r"arguments.model is 'vit_nowhere'; wanted: a model of timm"),
+        ({"model": "hf-hub:someone/model"}, "arguments.model is"),
+        ({"model": None}, "arguments.model is None"),
+        ({"pretrained": True}, "arguments.pretrained is True; wanted: nothing"),
+        ({"checkpoint_path": "w.pt"}, "arguments.checkpoint_path"),
+        ({"num_classes": 9}, "arguments.num_classes"),
+        ({"mlp_layer": "os.system"}, r"arguments.mlp_layer is 'os.system'; wanted: one of .*timm.layers.SwiGLUPacked"),
+        ({"init_values": "1e-5"}, r"arguments.init_values is '1e-5'; wanted: a number, .* write 1.0e-5"),
+        ({"registers": 4}, r"arguments is .*wanted: what timm takes .*registers"),
+        ({"num_heads": 7}, "arguments is .*wanted: what timm takes .*num_heads"),
+        ({"img_size": 64}, r"input_px is 32; wanted: a width .*Input height \(32\)"),
+    ],
+)
+def test_arguments_that_timm_or_the_builder_does_not_take_are_refused(arguments: dict[str, Any], told: str) -> None:
+    with pytest.raises(CardError, match=f"encoder card 'e': {told}"):
+        bare_network(card(arguments))
+
+
+@pytest.mark.parametrize(
+    ("model", "output"), [("test_resnet", "cls"), ("test_resnet", "cls+mean"), ("test_vit", "descriptor")]
+)
+def test_an_output_that_the_network_does_not_have_is_refused(model: str, output: str) -> None:
+    given = card(output=output, input_px=160).model_copy(update={"arguments": {"model": model}})
+    with pytest.raises(CardError, match=f"output is '{output.replace('+', '.')}'"):
+        bare_network(given)
+
+
+@pytest.mark.parametrize("model", ["efficientvit_m0", "regnety_002"])
+def test_a_network_with_tables_that_no_weights_file_holds_gets_real_ones(model: str) -> None:
+    given = card(output="pooled", input_px=224).model_copy(update={"arguments": {"model": model}})
+    network = bare_network(given)
+    assert not is_bare(network)
+    assert all(buffer.device.type == "cpu" for buffer in network.buffers())
+
+
+def tokens(prefix: int = 5, patches: int = 6, width: int = 3) -> torch.Tensor:
+    return torch.randn(2, prefix + patches, width, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.mark.parametrize("output", ["cls", "mean", "cls+mean"])
+def test_register_tokens_have_no_part_in_the_features(output: str) -> None:
+    given, before = card(output=output), tokens()
+    changed = before.clone()
+    changed[:, 1:5] += 9
+    assert torch.equal(feature_rows(given, before), feature_rows(given, changed))
+
+
+@pytest.mark.parametrize(("output", "token"), [("cls", 0), ("mean", 5), ("mean", 10), ("cls+mean", 0), ("cls+mean", 5)])
+def test_every_other_token_has_its_part(output: str, token: int) -> None:
+    given, before = card(output=output), tokens()
+    changed = before.clone()
+    changed[:, token] += 9
+    assert not torch.equal(feature_rows(given, before), feature_rows(given, changed))
+
+
+def test_the_class_token_stands_before_the_mean_of_the_patches() -> None:
+    given = tokens()
+    expected = torch.cat([given[:, 0], given[:, 5:].mean(1)], dim=1)
+    torch.testing.assert_close(feature_rows(card(), given), expected)
+
+
+def test_the_mean_of_half_precision_tokens_is_taken_in_float32() -> None:
+    large = torch.full((1, 5 + 300, 3), 60000, dtype=torch.float16)
+    assert feature_rows(card(output="mean"), large).tolist() == [[60000] * 3]

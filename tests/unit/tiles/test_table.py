@@ -1,0 +1,52 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from wsi_features.errors import ArtifactError
+from wsi_features.geometry import Size
+from wsi_features.tiles import TileTable, read_tiles, regular_grid, tile_scale, write_tiles
+
+
+def table() -> TileTable:
+    scale = tile_scale("s1", (1.0, 4.0003), native=0.2431, asked=1.0, size=64)
+    grid = regular_grid(Size(1900, 1100), scale)
+    share = np.linspace(0, 1, len(grid), dtype=np.float32)
+    return TileTable(grid, scale, Size(1900, 1100), share, 99, "f" * 64)
+
+
+def test_a_table_comes_back_as_it_was(tmp_path: Path) -> None:
+    write_tiles(tmp_path / "a.parquet", table())
+    found = read_tiles("s1", tmp_path / "a.parquet")
+    assert (found.scale, found.slide_size, found.candidates, found.fingerprint) == (
+        table().scale, Size(1900, 1100), 99, "f" * 64,
+    )  # fmt: skip
+    np.testing.assert_array_equal(found.grid.origins, table().grid.origins)
+    np.testing.assert_array_equal(found.grid.index, table().grid.index)
+    np.testing.assert_array_equal(found.tissue_share, table().tissue_share)
+
+
+def test_equal_tables_are_equal_files(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        write_tiles(tmp_path / name, table())
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_a_slide_without_tiles_has_an_empty_table(tmp_path: Path) -> None:
+    none = np.zeros(len(table()), np.bool_)
+    write_tiles(tmp_path / "a", replace(table(), grid=table().grid.keep(none), tissue_share=table().tissue_share[none]))
+    assert len(read_tiles("s1", tmp_path / "a")) == 0
+
+
+def test_an_absent_table_names_the_stage_to_run(tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match="slide 's1': no tile table at .*Run the stage before"):
+        read_tiles("s1", tmp_path / "gone")
+
+
+@pytest.mark.parametrize("keep", [0, 10, 400])
+def test_a_cut_table_is_called_damaged(tmp_path: Path, keep: int) -> None:
+    write_tiles(tmp_path / "a", table())
+    (tmp_path / "a").write_bytes((tmp_path / "a").read_bytes()[:keep])
+    with pytest.raises(ArtifactError, match="cannot be read .*Delete it and run its stage again"):
+        read_tiles("s1", tmp_path / "a")

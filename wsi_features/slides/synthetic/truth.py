@@ -1,0 +1,69 @@
+"""What is known of a synthetic slide without looking at it: tissue types and artefacts on a coarse grid."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from wsi_features.slides.synthetic import artefacts
+from wsi_features.slides.synthetic.anatomy import Anatomy
+from wsi_features.slides.synthetic.noise import F32, F64, U8
+from wsi_features.slides.synthetic.scene import Area, Scene, scene_of
+from wsi_features.slides.synthetic.spec import SlideSpec
+
+Mask = npt.NDArray[np.bool_]
+
+_ROWS_AT_ONCE = 64
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class GroundTruth:
+    """Labels uint8 (h, w) and masks bool (h, w); row r, column c covers level-0 pixels from r, c times `downsample`.
+
+    Label 0 is glass, 1, 2, ... are `TISSUE_TYPES`, taken at each truth pixel's centre.
+    `downsample` is a whole number of level-0 pixels, the same in x and y; the last row and
+    column may reach beyond the slide. An artefact's mask holds every truth pixel in which
+    it changes any level-0 pixel; it is None where the slide has no such artefact.
+    """
+
+    labels: U8
+    downsample: float
+    pen: Mask | None
+    fold: Mask | None
+    blur: Mask | None
+    bubble: Mask | None
+
+    @property
+    def tissue(self) -> Mask:
+        """Where there is tissue, bool (h, w)."""
+        return self.labels > 0
+
+
+def ground_truth(spec: SlideSpec) -> GroundTruth:
+    """The truth of a slide, without making its pixels."""
+    scene = scene_of(spec)
+    return GroundTruth(
+        labels=scene.labels,
+        downsample=float(scene.step),
+        pen=_mask(scene, artefacts.pen_field) if spec.pen else None,
+        fold=_mask(scene, artefacts.fold_field) if spec.fold else None,
+        blur=_mask(scene, artefacts.blur_field) if spec.blur else None,
+        bubble=_mask(scene, artefacts.bubble_field) if spec.bubble else None,
+    )
+
+
+def _mask(scene: Scene, field: Callable[[Anatomy, F64, F64], F32]) -> Mask:
+    """Where a field interpolated between coarse pixels is above 0: at them and their neighbours."""
+    height, width = scene.labels.shape
+    known = np.zeros((height + 2, width + 2), np.bool_)
+    for top in range(0, height + 2, _ROWS_AT_ONCE):
+        rows = min(_ROWS_AT_ONCE, height + 2 - top)
+        known[top : top + rows] = field(scene.anatomy, *scene.centres(Area(top - 1, -1, rows, width + 2))) > 0
+    mask = np.zeros((height, width), np.bool_)
+    for down in range(3):
+        for right in range(3):
+            mask |= known[down : down + height, right : right + width]
+    return mask

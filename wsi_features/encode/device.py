@@ -79,7 +79,8 @@ class HostStage:
 
     def submit(self, pixels: npt.NDArray[np.uint8]) -> Pending:
         """Queue the pieces of one batch."""
-        pieces = _staged(pixels, pinned=False).split(_PIECE)
+        starts = range(0, len(pixels), _PIECE)
+        pieces = (_staged(pixels[start : start + _PIECE], pinned=False) for start in starts)
         return _HostPending([self._executor.submit(self._work, piece) for piece in pieces])
 
     def close(self) -> None:

@@ -90,7 +90,7 @@ def _timm_card(name: str) -> EncoderCard:
     """A card from what timm states of the model; width and parameters are counted on an empty network."""
     import timm
 
-    from wsi_features.encode.timm_network import bare_network, output_width, parameter_count
+    from wsi_features.encode.timm_network import outline
 
     model = name.removeprefix(_TIMM)
     stated = _timm_config(name, model)
@@ -111,9 +111,8 @@ def _timm_card(name: str) -> EncoderCard:
         source="timm",
         notes=f"Read from timm {timm.__version__}. A model of natural images has no physical scale: any is accepted.",
     )
-    network = bare_network(draft)
-    counted = {"dim": output_width(draft, network), "parameters": parameter_count(network)}
-    return draft.model_copy(update=counted)
+    known = outline(draft)
+    return draft.model_copy(update={"dim": known.width, "parameters": known.parameters})
 
 
 def _timm_config(name: str, model: str) -> PretrainedCfg:

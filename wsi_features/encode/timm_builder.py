@@ -12,7 +12,7 @@ from wsi_features.encode.card import EncoderCard, Precision
 from wsi_features.encode.device import Stage, Work, choose_device, stage_for
 from wsi_features.encode.encoder import Pending, Ready
 from wsi_features.encode.preprocess import Preprocess
-from wsi_features.encode.timm_network import bare_network, check_network, feature_rows
+from wsi_features.encode.timm_network import check_outline, feature_rows, outline, unfilled_network
 from wsi_features.encode.weights import check_state, load_state, without_classifier
 from wsi_features.tiles.grid import TileBatch
 
@@ -25,12 +25,12 @@ class TimmEncoder:
     """A loaded network on its device."""
 
     def __init__(
-        self, card: EncoderCard, *, weights_digest: str, precision: Precision, device: str, stage: Stage
+        self, card: EncoderCard, *, weights_digest: str, precision: Precision, device: torch.device, stage: Stage
     ) -> None:
         self.card = card
         self.weights_digest = weights_digest
         self.precision: Precision = precision
-        self.device: Literal["cpu", "cuda"] = "cuda" if device == "cuda" else "cpu"
+        self.device: Literal["cpu", "cuda"] = "cuda" if device.type == "cuda" else "cpu"
         self._stage = stage
 
     def submit(self, batch: TileBatch) -> Pending:
@@ -48,15 +48,16 @@ def build_timm(card: EncoderCard, weights: Path, *, precision: Precision, device
     """The encoder of `card` with the weights of a local file; `workers` is the number of threads on a CPU.
 
     fp16 and bf16 also run on a CPU, since the precision belongs to the features and may not
-    depend on the machine; there bf16 is about twice as fast as fp32 and fp16 five times
-    slower (measured, ViT-S). Raises CardError, WeightsError and, for an absent GPU, EncoderError.
+    depend on the machine; there bf16 is about twice as fast as fp32 and fp16 five times slower
+    (ViT-S, AVX512_BF16). Raises CardError, WeightsError and, for an absent GPU, EncoderError.
     """
     place = choose_device(device)
-    network = bare_network(card)
-    check_network(card, network)
+    known = outline(card)
+    check_outline(card, known)
+    network = unfilled_network(card, known)
     digest = _fill(card, network, weights)
     stage = stage_for(place, _work(card, network, precision, place), threads=workers)
-    return TimmEncoder(card, weights_digest=digest, precision=precision, device=place.type, stage=stage)
+    return TimmEncoder(card, weights_digest=digest, precision=precision, device=place, stage=stage)
 
 
 def _fill(card: EncoderCard, network: nn.Module, weights: Path) -> str:

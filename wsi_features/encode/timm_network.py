@@ -7,6 +7,7 @@ pretrained weights, and no name from a card is imported: layer classes come from
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from wsi_features.encode.card import EncoderCard
@@ -34,55 +35,53 @@ _RESERVED = {*_PRETRAINED, "features_only", "in_chans", "num_classes"}
 _REFUSALS: tuple[type[Exception], ...] = (AssertionError, AttributeError, LookupError, TypeError, ValueError)
 
 
-def bare_network(card: EncoderCard) -> nn.Module:
-    """The card's architecture in evaluation mode, without storage where a state dict fills it all.
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """What can be told of a network without its weights.
 
-    Some networks compute tables while they are made, or do not run without numbers; those
-    are made with real, random ones. Raises CardError.
+    `filled_by_weights` says that a state dict holds all its numbers; other networks compute
+    tables of their own while they are made.
+    """
+
+    parameters: int
+    prefix_tokens: int
+    width: int
+    filled_by_weights: bool
+
+
+def outline(card: EncoderCard) -> Outline:
+    """Make the card's network, look, and throw it away. Raises CardError.
+
+    It is not the one to be used: some networks keep tables from the first image they see,
+    made of weights that they do not have yet.
     """
     try:
-        network = _made(card, "meta")
-        output_width(card, network)
-    except RuntimeError:
-        return _made(card, "cpu")
-    saved = network.state_dict().keys()
-    complete = all(key in saved for key, _ in network.named_buffers())
-    return network if complete else _made(card, "cpu")
+        probe = _made(card, "meta")
+        width = _width(card, probe)
+    except RuntimeError:  # some networks cannot be made or run without numbers
+        probe = _made(card, "cpu")
+        width = _width(card, probe)
+    return Outline(
+        parameters=sum(p.numel() for p in probe.parameters()),
+        prefix_tokens=getattr(probe, "num_prefix_tokens", 0),
+        width=width,
+        filled_by_weights=next(probe.parameters()).device.type == "meta" and not _own_tensors(probe),
+    )
 
 
-def check_network(card: EncoderCard, network: nn.Module) -> None:
+def unfilled_network(card: EncoderCard, known: Outline) -> nn.Module:
+    """The card's network in evaluation mode, to be given its weights: without storage where they fill it all."""
+    return _made(card, "meta" if known.filled_by_weights else "cpu")
+
+
+def check_outline(card: EncoderCard, found: Outline) -> None:
     """Compare an architecture with its card: parameters, prefix tokens, output width. Raises WeightsError."""
-    parameters = parameter_count(network)
-    if card.parameters not in (None, parameters):
-        raise WeightsError.differs(card.name, "the parameter count", parameters, card.parameters)
-    prefix = getattr(network, "num_prefix_tokens", 0)
-    if card.output != "pooled" and prefix != card.prefix_tokens:
-        raise WeightsError.differs(card.name, "the number of prefix tokens", prefix, card.prefix_tokens)
-    width = output_width(card, network)
-    if width != card.dim:
-        raise WeightsError.differs(card.name, "the output dimension", width, card.dim)
-
-
-def parameter_count(network: nn.Module) -> int:
-    """Number of parameters; buffers are not counted."""
-    return sum(p.numel() for p in network.parameters())
-
-
-def output_width(card: EncoderCard, network: nn.Module) -> int:
-    """Width of the card's output, from one image without values. Raises CardError."""
-    import torch
-
-    device = next(network.parameters()).device
-    try:
-        with torch.inference_mode():
-            rows = feature_rows(card, network(torch.zeros(1, 3, card.input_px, card.input_px, device=device)))
-    except _refusals(device.type) as error:
-        wanted = f"a width of images that the network takes ({_one_line(error)})"
-        raise CardError.invalid(card.name, "input_px", card.input_px, wanted) from error
-    if rows.ndim != 2 or rows.shape[1] == 0:
-        wanted = f"a recipe that makes one row an image of what this network returns (it makes {tuple(rows.shape)})"
-        raise CardError.invalid(card.name, "output", card.output, wanted)
-    return rows.shape[1]
+    if card.parameters not in (None, found.parameters):
+        raise WeightsError.differs(card.name, "the parameter count", found.parameters, card.parameters)
+    if card.output != "pooled" and found.prefix_tokens != card.prefix_tokens:
+        raise WeightsError.differs(card.name, "the number of prefix tokens", found.prefix_tokens, card.prefix_tokens)
+    if found.width != card.dim:
+        raise WeightsError.differs(card.name, "the output dimension", found.width, card.dim)
 
 
 def feature_rows(card: EncoderCard, out: torch.Tensor) -> torch.Tensor:
@@ -101,6 +100,34 @@ def feature_rows(card: EncoderCard, out: torch.Tensor) -> torch.Tensor:
     if card.output == "cls+mean":
         return torch.cat([out[:, 0], out[:, card.prefix_tokens :].mean(1)], dim=-1)
     return out
+
+
+def _width(card: EncoderCard, network: nn.Module) -> int:
+    """Width of the card's output, from one black image."""
+    import torch
+
+    device = next(network.parameters()).device
+    try:
+        with torch.inference_mode():
+            rows = feature_rows(card, network(torch.zeros(1, 3, card.input_px, card.input_px, device=device)))
+    except _refusals(device.type) as error:
+        wanted = f"a width of images that the network takes ({_one_line(error)})"
+        raise CardError.invalid(card.name, "input_px", card.input_px, wanted) from error
+    if rows.ndim != 2 or rows.shape[1] == 0:
+        wanted = f"a recipe that makes one row an image of what this network returns (it makes {tuple(rows.shape)})"
+        raise CardError.invalid(card.name, "output", card.output, wanted)
+    return rows.shape[1]
+
+
+def _own_tensors(network: nn.Module) -> bool:
+    """Whether a network holds tensors that its state dict does not: unsaved buffers, plain attributes."""
+    import torch
+
+    saved = network.state_dict().keys()
+    attributes = (value for module in network.modules() for value in vars(module).values())
+    return any(key not in saved for key, _ in network.named_buffers()) or any(
+        isinstance(value, torch.Tensor) for value in attributes
+    )
 
 
 def _made(card: EncoderCard, device: str) -> nn.Module:

@@ -56,13 +56,15 @@ def load_state(name: str, path: Path, *, wanted_sha256: str | None = None) -> tu
 
 
 def check_state(name: str, path: Path, state: Mapping[str, torch.Tensor], wanted: Mapping[str, torch.Tensor]) -> None:
-    """Refuse a state that is not exactly `wanted`, key by key and shape by shape. Raises WeightsError."""
+    """Refuse a state that is not exactly `wanted`: keys, shapes, and no quantised weights. Raises WeightsError."""
     missing, unexpected = sorted(wanted.keys() - state.keys()), sorted(state.keys() - wanted.keys())
     if missing or unexpected:
         raise WeightsError.keys_differ(name, str(path), missing, unexpected)
     for key, tensor in wanted.items():
         if state[key].shape != tensor.shape:
             raise WeightsError.differs(name, f"the shape of {key!r}", tuple(state[key].shape), tuple(tensor.shape))
+        if state[key].is_floating_point() != tensor.is_floating_point():
+            raise WeightsError.differs(name, f"the type of {key!r}", state[key].dtype, tensor.dtype)
 
 
 def _content(name: str, path: Path) -> Any:

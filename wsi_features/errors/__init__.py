@@ -12,6 +12,7 @@
     │   └── StoreError              store
     └── UsageError                  nothing is started                     exit 2
         ├── ConfigError             config
+        │   └── StainTargetError    config
         ├── ManifestError           manifest
         ├── OutputError             output
         └── EncoderError            encoder
@@ -34,7 +35,7 @@ from wsi_features.errors.encoders import (
     WeightsError,
 )
 from wsi_features.errors.slides import ResolutionError, SlideFileError, TileReadError
-from wsi_features.errors.stain import StainFitError
+from wsi_features.errors.stain import StainFitError, StainTargetError
 from wsi_features.errors.store import ArtifactError, StoreError
 from wsi_features.errors.tissue import AnnotationError
 
@@ -52,6 +53,7 @@ __all__ = [
     "SlideError",
     "SlideFileError",
     "StainFitError",
+    "StainTargetError",
     "StoreError",
     "TileReadError",
     "UnknownEncoderError",

@@ -84,7 +84,7 @@ class Plan:
         return {
             "read": self.config.read.canonical(),
             "encoders": [
-                [plan.card.canonical(), plan.precision, _stamp(str(plan.weights or ""))] for plan in self.encoders
+                [plan.card.canonical(), plan.precision, _stamp(plan.choice.weights)] for plan in self.encoders
             ],
         }
 
@@ -103,8 +103,10 @@ def retries(out: Outputs) -> dict[str, int]:
     return read_json(out.retries) if out.retries.is_file() else {}
 
 
-def _stamp(path: str) -> list[int]:
+def _stamp(path: str | None) -> list[int]:
     """Size and modification time: a repaired file is picked up, an unchanged one costs one look."""
+    if not path:
+        return []
     try:
         info = Path(path).stat()
     except OSError:

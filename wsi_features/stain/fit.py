@@ -13,7 +13,7 @@ import numpy.typing as npt
 from wsi_features.errors import StainFitError
 from wsi_features.stain.recipe import StainRecipe
 from wsi_features.stain.reference import optical_density
-from wsi_features.stain.target import MIN_ANGLE, MacenkoNumbers, ReinhardNumbers, StainTarget, load_target
+from wsi_features.stain.target import MAX_ANGLE, MIN_ANGLE, MacenkoNumbers, ReinhardNumbers, StainTarget, load_target
 from wsi_features.stain.transform import LAB_UNITS, LAB_ZEROS, Identity, Reinhard, StainMatrix, StainTransform
 
 Rgb = npt.NDArray[np.uint8]
@@ -66,7 +66,7 @@ def macenko_numbers(slide_id: str, pixels: Rgb, recipe: StainRecipe) -> MacenkoN
     _require_stained(slide_id, "macenko", pixels, recipe.min_pixels)
     density = optical_density(pixels)
     stains = _stain_vectors(slide_id, density, recipe.percentile)
-    top = np.percentile(density @ np.linalg.pinv(stains), 99, axis=0)
+    top = np.percentile(_product(density, np.linalg.pinv(stains)), 99, axis=0)
     for stain, found in zip(("haematoxylin", "eosin"), top, strict=True):
         if not found >= MIN_CONCENTRATION:
             why = f"the 99th percentile of {stain} is {found:.3g}, wanted at least {MIN_CONCENTRATION:g}"
@@ -96,17 +96,23 @@ def _require_stained(slide_id: str, method: str, pixels: Rgb, wanted: int) -> No
 
 def _stain_vectors(slide_id: str, density: Floats, percentile: float) -> Floats:
     # Rows haematoxylin, eosin. Signs and order are fixed here, since those of eigenvectors are arbitrary.
-    variances, axes = np.linalg.eigh(np.cov(density, rowvar=False))
+    centred = density - density.mean(axis=0)
+    variances, axes = np.linalg.eigh(_product(centred.T, centred) / (len(centred) - 1))
     if variances[1] < MIN_VARIANCE:
         why = f"colours vary in one direction only: second variance {variances[1]:.2g}, wanted {MIN_VARIANCE:g} or more"
         raise StainFitError.degenerate(slide_id, "macenko", why)
     plane = axes[:, [2, 1]]
     plane = plane * np.where(density.mean(axis=0) @ plane < 0, -1, 1)
-    along, across = (density @ plane).T
+    along, across = _product(density, plane).T
     low, high = np.percentile(np.arctan2(across, along), (100 - percentile, percentile))
     stains: Floats = np.array([[np.cos(low), np.sin(low)], [np.cos(high), np.sin(high)]]) @ plane.T
     angle = float(np.degrees(high - low))
-    if angle < MIN_ANGLE:
-        why = f"the stain vectors are {angle:.3g} degrees apart, wanted at least {MIN_ANGLE:g}"
+    if not MIN_ANGLE <= angle <= MAX_ANGLE:
+        why = f"the stain vectors are {angle:.3g} degrees apart, wanted {MIN_ANGLE:g} to {MAX_ANGLE:g}"
         raise StainFitError.degenerate(slide_id, "macenko", why)
     return stains if stains[0, 0] > stains[1, 0] else np.flipud(stains)
+
+
+def _product(left: npt.ArrayLike, right: npt.ArrayLike) -> Floats:
+    # einsum in place of `@`: a BLAS rounds differently with another number of threads, and fits must not.
+    return np.asarray(np.einsum("ij,jk->ik", np.asarray(left), np.asarray(right)), dtype=np.float64)

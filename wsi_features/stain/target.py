@@ -18,8 +18,9 @@ from wsi_features.errors.stain import StainTargetError
 from wsi_features.recipe import Json
 from wsi_features.resources import share
 
-MIN_ANGLE = 5.0
-"""Degrees between two stain vectors below which they are one stain: the inverse would amplify noise over 10 times."""
+MIN_ANGLE, MAX_ANGLE = 5.0, 90.0
+"""Degrees between two stain vectors. Nearer than this they are one stain, and the inverse amplifies noise over
+10 times; wider apart one of them would have to emit light."""
 
 Triple = tuple[float, float, float]
 Positive = Annotated[float, Field(gt=0)]
@@ -53,8 +54,10 @@ class MacenkoNumbers(_Numbers):
             raise ValueError(
                 f"stain vectors must have length 1 within 1 %, found {lengths[0]:.4g} and {lengths[1]:.4g}"
             )
-        if self.angle < MIN_ANGLE:
-            raise ValueError(f"stain vectors must be {MIN_ANGLE:g} degrees apart or more, found {self.angle:.3g}")
+        # A hair wider than the fit's own check, which measures the angle in another way.
+        if not MIN_ANGLE - 1e-3 <= self.angle <= MAX_ANGLE + 1e-3:
+            wanted = f"{MIN_ANGLE:g} to {MAX_ANGLE:g} degrees apart"
+            raise ValueError(f"stain vectors must be {wanted}, found {self.angle:.3g}")
         return self
 
 

@@ -123,7 +123,7 @@ def _objects(node: Any) -> Iterator[Json]:
         yield from _objects(node["features"])
     elif isinstance(node, dict) and node.get("type") == "Feature":
         yield node
-        yield from _objects(_properties(node).get("childObjects", []))
+        yield from _objects(_properties(node).get("childObjects") or [])
     else:
         kind = node.get("type") if isinstance(node, dict) else type(node).__name__
         raise _MalformedError(f"found {kind!r} where a feature belongs")
@@ -156,7 +156,7 @@ def _polygons(geometry: Json) -> list[Polygon]:
     """The polygons of one geometry as drawn; none for points and lines."""
     import shapely
 
-    kind = geometry.get("type")
+    kind = str(geometry.get("type"))
     if kind not in {"Polygon", "MultiPolygon"}:
         return []
     coordinates: Any = geometry.get("coordinates")

@@ -130,12 +130,10 @@ class _Corners:
 def _corners(labels: npt.NDArray[np.int32]) -> _Corners:
     """Corners of the padded `labels`, from the four pixels around each point."""
     quads = np.stack([labels[:-1, :-1], labels[:-1, 1:], labels[1:, :-1], labels[1:, 1:]])
-    filled_quads = quads > 0
-    top_left, top_right, bottom_left, bottom_right = filled_quads
-    turns = (top_left ^ top_right ^ bottom_left ^ bottom_right) | (
-        (top_left == bottom_right) & (top_right == bottom_left) & (top_left != top_right)
-    )
-    y, x = np.nonzero(turns)
+    top_left, top_right, bottom_left, bottom_right = quads > 0
+    odd = top_left ^ top_right ^ bottom_left ^ bottom_right
+    diagonal = (top_left == bottom_right) & (top_right == bottom_left) & (top_left != top_right)
+    y, x = np.nonzero(odd | diagonal)
     a, b, c, d = quads[:, y, x]
     # Right-hand pixel and left-hand pixel when leaving east, south, west, north.
     right, left = np.stack([d, c, a, b], axis=1), np.stack([b, d, c, a], axis=1)

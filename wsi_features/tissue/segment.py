@@ -37,8 +37,9 @@ def otsu_segmenter(recipe: TissueRecipe) -> Segmenter:
     then pieces below `min_area_um2` are dropped and holes below `min_hole_um2` filled.
     Pieces are connected through pixel edges; a hole does not touch the thumbnail's border.
 
-    It cannot see what has no colour: fluorescence, grey or silver stains, unstained tissue.
-    Pen, ink and coloured dirt are taken for tissue where they are large enough.
+    It cannot see what has no colour: fluorescence, grey or silver stains, unstained tissue,
+    the empty cells of fat. Pen, ink and coloured dirt are taken for tissue where they are
+    large enough, and so is glass tinted beyond `sure_saturation`.
     """
 
     def tissue(thumbnail: Image, mpp: float) -> Mask:
@@ -73,17 +74,17 @@ def without_small(mask: Mask, *, min_piece: float, min_hole: float) -> Mask:
     Pieces are connected through edges and holes also through corners, so that a piece
     is one polygon with its holes.
     """
-    labels, areas = _pieces(mask, connectivity=4)
+    labels, areas = _labelled(mask, connectivity=4)
     keep = areas >= min_piece
     keep[0] = False
     kept = keep[labels]
-    labels, areas = _pieces(~kept, connectivity=8)
+    labels, areas = _labelled(~kept, connectivity=8)
     fill = areas < min_hole
     fill[np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])] = False
     return kept | fill[labels]
 
 
-def _pieces(mask: Mask, connectivity: int) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
+def _labelled(mask: Mask, connectivity: int) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
     """The number of each pixel's piece (h, w), 0 outside of `mask`, and each piece's area in pixels."""
     import cv2
 

@@ -26,6 +26,22 @@ def test_an_absent_weights_file_is_refused_by_its_path() -> None:
         build(UNI, weights=Path("nowhere.pt"), device="cpu")
 
 
+def test_weights_for_an_encoder_that_has_none_are_refused() -> None:
+    with pytest.raises(EncoderError, match=r"encoder 'histo-texture' has no weights, but 'uni.pt' was given"):
+        build(card_named("histo-texture"), weights=Path("uni.pt"))
+
+
+def test_an_encoder_of_one_precision_takes_no_other() -> None:
+    with pytest.raises(EncoderError, match=r"'histo-texture' computes in fp32 only, fp16 was asked for"):
+        build(card_named("histo-texture"), precision="fp16")
+
+
+def test_an_encoder_without_weights_is_built_from_its_card_alone() -> None:
+    encoder = build(card_named("histo-texture"), precision="fp32", device="auto", workers=2)
+    assert (encoder.card.name, encoder.weights_digest, encoder.precision) == ("histo-texture", "", "fp32")
+    encoder.close()
+
+
 @pytest.mark.parametrize("wanted", ["gpu", "cuda:", "cuda:x", "CPU", "cuda:-1", "mps", ""])
 def test_a_device_that_is_spelled_wrongly_is_refused(wanted: str) -> None:
     with pytest.raises(EncoderError, match=r"no device .*Give auto, cpu, cuda or cuda:N"):

@@ -130,7 +130,9 @@ def test_the_width_of_a_timm_card_is_that_of_the_output_not_of_the_last_stage() 
 def test_a_timm_model_that_no_card_can_describe_is_refused(
     monkeypatch: pytest.MonkeyPatch, change: dict[str, Any], told: str
 ) -> None:
-    stated = dataclasses.replace(timm.get_pretrained_cfg("test_vit"), **change)
+    known = timm.get_pretrained_cfg("test_vit")
+    assert known is not None
+    stated = dataclasses.replace(known, **change)
     monkeypatch.setattr(timm, "get_pretrained_cfg", lambda _: stated)
     with pytest.raises(CardError, match=f"timm:test_vit'.*{told}"):
         card_named("timm:test_vit")

@@ -4,10 +4,11 @@ from typing import Any
 
 import pytest
 import torch
+from timm.layers.mlp import GluMlp
 
 from wsi_features.encode.card import EncoderCard
 from wsi_features.encode.registry import card_named, card_names
-from wsi_features.encode.timm_network import bare_network, check_network, feature_rows, output_width, parameter_count
+from wsi_features.encode.timm_network import check_outline, feature_rows, outline, unfilled_network
 from wsi_features.errors import CardError, WeightsError
 
 TINY = {"model": "vit_tiny_patch16_224", "img_size": 32, "depth": 1, "embed_dim": 24, "num_heads": 3, "reg_tokens": 4}
@@ -31,41 +32,46 @@ def card(arguments: dict[str, Any] | None = None, **changes: Any) -> EncoderCard
     return EncoderCard.model_validate(fields | changes)
 
 
-def is_bare(network: torch.nn.Module) -> bool:
-    return next(network.parameters()).device.type == "meta"
+def network_of(given: EncoderCard) -> torch.nn.Module:
+    return unfilled_network(given, outline(given))
+
+
+def with_model(model: str, **changes: Any) -> EncoderCard:
+    return card(output="pooled", **changes).model_copy(update={"arguments": {"model": model}})
 
 
 @pytest.mark.parametrize("name", [n for n in card_names() if card_named(n).needs_weights])
 def test_a_shipped_card_gives_the_published_parameter_count_width_and_tokens(name: str) -> None:
     shipped = card_named(name)
-    network = bare_network(shipped)
-    check_network(shipped, network)
-    assert is_bare(network)
-    assert shipped.parameters == parameter_count(network)
+    found = outline(shipped)
+    assert (found.parameters, found.width) == (shipped.parameters, shipped.dim)
+    assert found.prefix_tokens == shipped.prefix_tokens
+    assert found.filled_by_weights
 
 
 def test_the_network_of_a_swiglu_card_has_silu_which_no_weights_file_can_tell() -> None:
-    mlp = bare_network(card_named("virchow2:cls")).get_submodule("blocks.0.mlp")
-    assert (type(mlp).__name__, type(mlp.act).__name__) == ("GluMlp", "SiLU")
-    assert mlp.fc1.weight.shape == (6832, 1280)
+    network = network_of(card_named("virchow2:cls"))
+    assert isinstance(network.get_submodule("blocks.0.mlp"), GluMlp)
+    assert isinstance(network.get_submodule("blocks.0.mlp.act"), torch.nn.SiLU)
+    assert network.get_parameter("blocks.0.mlp.fc1.weight").shape == (6832, 1280)
 
 
-def test_the_network_is_for_inference() -> None:
-    network = bare_network(card())
+def test_the_network_is_for_inference_and_has_no_storage_yet() -> None:
+    network = network_of(card())
     assert not network.training
     assert not any(p.requires_grad for p in network.parameters())
+    assert all(p.device.type == "meta" for p in network.parameters())
 
 
 @pytest.mark.parametrize(("output", "width"), [("cls", 24), ("mean", 24), ("cls+mean", 48), ("pooled", 24)])
 def test_the_output_recipe_decides_the_width(output: str, width: int) -> None:
-    given = card(output=output, dim=width)
-    assert output_width(given, bare_network(given)) == width
+    assert outline(card(output=output, dim=width)).width == width
 
 
 @pytest.mark.parametrize("pool", ["avg", "token"])
 def test_a_pooled_output_is_what_the_network_pools(pool: str) -> None:
     given = card({"global_pool": pool}, output="pooled", dim=24, prefix_tokens=0)
-    check_network(given, bare_network(given))
+    check_outline(given, outline(given))
 
 
 @pytest.mark.parametrize(
@@ -77,14 +83,13 @@ def test_a_pooled_output_is_what_the_network_pools(pool: str) -> None:
     ],
 )
 def test_a_network_that_is_not_the_card_s_is_refused(changes: dict[str, Any], told: str) -> None:
-    given = card(**changes)
     with pytest.raises(WeightsError, match=told):
-        check_network(given, bare_network(given))
+        check_outline(card(**changes), outline(card(**changes)))
 
 
 def test_the_stated_parameter_count_is_accepted() -> None:
-    network = bare_network(card())
-    check_network(card(parameters=parameter_count(network)), network)
+    found = outline(card())
+    check_outline(card(parameters=found.parameters), found)
 
 
 @pytest.mark.parametrize(
@@ -105,24 +110,22 @@ def test_the_stated_parameter_count_is_accepted() -> None:
 )
 def test_arguments_that_timm_or_the_builder_does_not_take_are_refused(arguments: dict[str, Any], told: str) -> None:
     with pytest.raises(CardError, match=f"encoder card 'e': {told}"):
-        bare_network(card(arguments))
+        outline(card(arguments))
 
 
 @pytest.mark.parametrize(
     ("model", "output"), [("test_resnet", "cls"), ("test_resnet", "cls+mean"), ("test_vit", "descriptor")]
 )
 def test_an_output_that_the_network_does_not_have_is_refused(model: str, output: str) -> None:
-    given = card(output=output, input_px=160).model_copy(update={"arguments": {"model": model}})
+    given = with_model(model, input_px=160).model_copy(update={"output": output})
     with pytest.raises(CardError, match=f"output is '{output.replace('+', '.')}'"):
-        bare_network(given)
+        outline(given)
 
 
-@pytest.mark.parametrize("model", ["efficientvit_m0", "regnety_002"])
+@pytest.mark.parametrize("model", ["efficientvit_m0", "regnety_002", "convit_tiny"])
 def test_a_network_with_tables_that_no_weights_file_holds_gets_real_ones(model: str) -> None:
-    given = card(output="pooled", input_px=224).model_copy(update={"arguments": {"model": model}})
-    network = bare_network(given)
-    assert not is_bare(network)
-    assert all(buffer.device.type == "cpu" for buffer in network.buffers())
+    network = network_of(with_model(model, input_px=224))
+    assert all(tensor.device.type == "cpu" for tensor in [*network.parameters(), *network.buffers()])
 
 
 def tokens(prefix: int = 5, patches: int = 6, width: int = 3) -> torch.Tensor:
@@ -153,4 +156,6 @@ def test_the_class_token_stands_before_the_mean_of_the_patches() -> None:
 
 def test_the_mean_of_half_precision_tokens_is_taken_in_float32() -> None:
     large = torch.full((1, 5 + 300, 3), 60000, dtype=torch.float16)
-    assert feature_rows(card(output="mean"), large).tolist() == [[60000] * 3]
+    rows = feature_rows(card(output="mean"), large)
+    assert rows.dtype == torch.float32
+    assert rows.tolist() == [[60000] * 3]

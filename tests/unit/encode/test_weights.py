@@ -174,6 +174,12 @@ def test_a_tensor_of_another_shape_is_refused_even_with_as_many_values() -> None
         check_state("e", Path("w"), state, some_state())
 
 
+def test_weights_stored_as_whole_numbers_are_refused() -> None:
+    state = some_state() | {"a.weight": torch.ones(3, 4, dtype=torch.int8)}
+    with pytest.raises(WeightsError, match=r"the type of 'a.weight' is torch.int8, the card says torch.float32"):
+        check_state("e", Path("w"), state, some_state())
+
+
 def test_only_a_classifier_that_the_network_lacks_is_left_unread() -> None:
     state = dict.fromkeys(
         ["head.weight", "head.bias", "head_dist.weight", "fc.weight", "head.norm.weight"], torch.ones(1)

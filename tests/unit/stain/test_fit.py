@@ -129,15 +129,26 @@ def test_macenko_refuses_pixels_without_two_stains(pixels: Image, macenko: Stain
         fit("s1", pixels, macenko)
 
 
+def test_macenko_refuses_colours_all_around_the_wheel(macenko: StainRecipe) -> None:
+    inks = np.vstack([flat((40, 220, 225)), flat((215, 60, 220)), flat((225, 210, 50))])
+    with pytest.raises(StainFitError, match=r"stain vectors are \d{3} degrees apart, wanted 5 to 90"):
+        fit("s1", inks, macenko)
+
+
+def test_macenko_refuses_two_bare_colours_whose_plane_is_open(macenko: StainRecipe) -> None:
+    with pytest.raises(StainFitError, match="vary in one direction only: second variance"):
+        fit("s1", np.vstack([flat((60, 200, 190)), flat((200, 60, 190))]), macenko)
+
+
 def test_macenko_refuses_stains_too_close_together(macenko: StainRecipe) -> None:
     rng = np.random.default_rng(0)
     almost_grey = np.clip(grey_ramp() + rng.integers(-1, 2, (1800, 3)), 0, 255).astype(np.uint8)
-    with pytest.raises(StainFitError, match=r"stain vectors are \d.\d+ degrees apart, wanted at least 5"):
+    with pytest.raises(StainFitError, match=r"stain vectors are \d.\d+ degrees apart, wanted 5 to 90"):
         fit("s1", almost_grey, macenko)
 
 
 def test_macenko_refuses_glass_with_a_few_stained_pixels(tissue: Image, macenko: StainRecipe) -> None:
-    glass = np.random.default_rng(0).integers(252, 256, (200_000, 3)).astype(np.uint8)
+    glass = np.vstack([flat((252, 254, 255), 100_000), flat((254, 252, 254), 100_000)])
     with pytest.raises(StainFitError, match=r"99th percentile of \w+ is 0.0\d+, wanted at least 0.05"):
         fit("s1", np.vstack([glass, tissue[tissue.min(axis=1) < 200][:1500]]), macenko)
 

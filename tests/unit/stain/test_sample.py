@@ -126,6 +126,13 @@ def test_contrast_is_judged_over_all_patches_together() -> None:
     assert len(stained_pixels(np.concatenate([glass, dark]), 10_000, 0.8)) == 700
 
 
+def test_a_few_bright_specks_do_not_make_dim_glass_stained() -> None:
+    patches = patches_with_glass()
+    patches[patches == 243] = 185
+    patches[1, -1, -5:] = 255
+    assert len(stained_pixels(patches, 10_000, 0.8)) == 300
+
+
 @pytest.mark.parametrize(("value", "count"), [(255, 0), (0, 1400)])
 def test_one_colour_is_taken_as_it_is(value: int, count: int) -> None:
     assert len(stained_pixels(np.full((2, 20, 35, 3), value, np.uint8), 10_000, 0.8)) == count

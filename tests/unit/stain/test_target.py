@@ -63,7 +63,8 @@ def test_a_file_that_is_not_yaml_text_is_refused(tmp_path: Path, text: bytes) ->
     ("section", "value", "message"),
     [
         ("macenko.stains", [[1, 1, 0], [0, 1, 0]], "length 1 within 1 %, found 1.414 and 1"),
-        ("macenko.stains", [[0, 1, 0], [0.05, 0.9987, 0]], "5 degrees apart or more, found 2.87"),
+        ("macenko.stains", [[0, 1, 0], [0.05, 0.9987, 0]], "5 to 90 degrees apart, found 2.87"),
+        ("macenko.stains", [[0, 1, 0], [0.6, -0.8, 0]], "5 to 90 degrees apart, found 143"),
         ("macenko.max_concentration", [2, 0], "greater than 0"),
         ("macenko.max_concentration", [2], "`macenko.max_concentration.1` is 'absent'"),
         ("reinhard.mean", [60, float("nan"), 0], "`reinhard.mean.1` is nan; .*finite number"),

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import json
 from typing import Any
 
@@ -217,6 +218,7 @@ def test_an_edited_file_of_our_own_is_read_with_the_edit() -> None:
         (collection(feature([[[0, 0], [9, 9], [0, 0]]])), "its outlines enclose no area"),
         (collection(feature(7, kind="MultiPolygon")), "a MultiPolygon is damaged"),
         (collection(feature([[0, 0], [90, 90]], kind="LineString")), "'Tissue' have no area: LineString"),
+        (collection(feature([BLOCK], kind=["Polygon"])), "'Tissue' have no area: ['Polygon']"),  # type: ignore[arg-type] # a wrong type is the point
         (collection({**feature([]), "geometry": None}), "'Tissue' have no area: None"),
     ],
 )
@@ -224,6 +226,24 @@ def test_what_is_not_geojson_with_areas_is_unreadable(text: str, why: str) -> No
     with pytest.raises(AnnotationError, match=r"slide 's1': annotations 's1.geojson' are not a GeoJSON") as caught:
         mask_of(text)
     assert why in str(caught.value)
+
+
+WORDS = st.sampled_from(["type", "Feature", "features", "geometry", "properties", "Polygon", "coordinates", "Tissue"])
+LEAVES = st.one_of(st.none(), st.booleans(), st.floats(), st.integers(), WORDS)
+TREES = st.recursive(
+    LEAVES, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(WORDS, inner, max_size=4), max_leaves=12
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(TREES, TREES, TREES, st.sampled_from(["Polygon", "MultiPolygon", "Point"]))
+def test_whatever_json_says_it_is_a_mask_or_an_annotation_error(
+    coordinates: object, classification: object, other: object, kind: str
+) -> None:
+    for found in (feature(coordinates, kind=kind), feature([BLOCK], classification, childObjects=other), other):
+        text = collection(found)
+        with contextlib.suppress(AnnotationError):
+            assert mask_of(text).size == SIZE
 
 
 @pytest.mark.parametrize(

@@ -74,8 +74,8 @@ def test_share_is_exact_where_the_sums_wrap_around_64_bits() -> None:
     mask = np.ones((60, 80), dtype=bool)
     mask[:, 40:] = False
     huge = TissueMask(mask, Size(1_999_999_974, 1_499_999_957))
-    origins = np.array([[999_999_731, 1_499_999_445], [777_777_777, 1_234_567_891]], dtype=np.int64)
-    assert huge.share(origins, 512).tolist() == [0.5, 1]
+    origins = np.array([[999_999_731, 1_499_999_445], [777_777_777, 1_234_567_891], [123_456_789, 987_654_321]])
+    assert huge.share(origins, 512).tolist() == [0.5, 1, 1]
 
 
 def test_share_of_origins_in_32_bits_does_not_overflow() -> None:

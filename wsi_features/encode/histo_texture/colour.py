@@ -9,7 +9,7 @@ from functools import cache
 
 import numpy as np
 
-from wsi_features.encode.histo_texture.planes import Feature, Image, Planes, Values, halved, histogram
+from wsi_features.encode.histo_texture.planes import Feature, Image, Planes, Values, halved, histogram, opencv
 
 PERCENTILES = (5, 25, 50, 75, 95)
 TISSUE_BELOW = 220
@@ -44,8 +44,7 @@ FEATURES = (
 
 def colour_features(planes: Planes) -> Values:
     """The values of `FEATURES`, float64: levels 0 to 255, and shares and correlations as they are."""
-    import cv2
-
+    cv2 = opencv()
     coarse = halved(planes.rgb)  # hues at half resolution: JPEG keeps no finer ones
     hue, saturation, value = cv2.split(cv2.cvtColor(coarse, cv2.COLOR_RGB2HSV))
     lab = cv2.split(cv2.cvtColor(coarse, cv2.COLOR_RGB2LAB))
@@ -75,13 +74,12 @@ def _percentiles(counts: Values) -> Values:
     """`PERCENTILES` of (k, 256) histograms, as (k, 5): the lowest level that reaches the share."""
     reached = counts.cumsum(axis=1)
     wanted = np.array(PERCENTILES) / 100 * reached[:, -1:]
-    return (reached[:, None, :] < wanted[:, :, None]).sum(axis=2).astype(np.float64)
+    return np.asarray((reached[:, None, :] < wanted[:, :, None]).sum(axis=2), dtype=np.float64)
 
 
 def _mean_hue(hue: Image, saturation: Image) -> tuple[float, float]:
     """Cosine and sine of the hue, averaged over all pixels; a colourless pixel counts as 0."""
-    import cv2
-
+    cv2 = opencv()
     colourful = cv2.compare(saturation, COLOURFUL, cv2.CMP_GE)
     counts = cv2.calcHist([hue], [0], colourful, [180], [0, 180])[:, 0].astype(np.float64)
     cosine, sine = _hue_circle()
@@ -97,8 +95,7 @@ def _hue_circle() -> tuple[Values, Values]:
 
 def _correlation(planes: Planes, stains: Values) -> float:
     """Correlation of haematoxylin and eosin over the pixels; 0 where either is flat."""
-    import cv2
-
+    cv2 = opencv()
     levels, pixels = np.arange(256.0), planes.luminance.size
     first = (stains[:2] * levels).sum(axis=1) / pixels
     second = (stains[:2] * levels**2).sum(axis=1) / pixels
@@ -110,8 +107,7 @@ def _correlation(planes: Planes, stains: Values) -> float:
 
 def _tissue_share(rgb: Image) -> float:
     """Share of pixels that are not glass."""
-    import cv2
-
+    cv2 = opencv()
     red, green, blue = cv2.split(rgb)
     darkest = cv2.min(cv2.min(red, green), blue)
-    return cv2.countNonZero(cv2.compare(darkest, TISSUE_BELOW, cv2.CMP_LT)) / darkest.size
+    return float(cv2.countNonZero(cv2.compare(darkest, TISSUE_BELOW, cv2.CMP_LT)) / darkest.size)

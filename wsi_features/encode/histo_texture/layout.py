@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from wsi_features.encode.histo_texture.planes import Feature, Image, Planes, Values, halved
+from wsi_features.encode.histo_texture.planes import Feature, Image, Planes, Values, halved, opencv
 
 GRID = 4
 
@@ -24,8 +24,7 @@ def layout_features(planes: Planes) -> Values:
 
 
 def _cells(plane: Image) -> Values:
-    import cv2
-
+    cv2 = opencv()
     # Means as floats: in 8 bits a small shift of the tile would vanish in the rounding.
     means = cv2.resize(halved(plane).astype(np.float32), (GRID, GRID), interpolation=cv2.INTER_AREA).ravel()
     return np.asarray(means - cv2.mean(plane)[0], dtype=np.float64)

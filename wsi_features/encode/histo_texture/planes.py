@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
+from types import ModuleType
 from typing import NamedTuple
 
 import numpy as np
@@ -50,14 +51,20 @@ class Planes:
     luminance: Image
 
 
+def opencv() -> ModuleType:
+    """OpenCV without its type stubs, which refuse numbers where the library takes them."""
+    import cv2
+
+    return cv2
+
+
 def stain_planes(rgb: Image) -> Planes:
     """Separate haematoxylin, eosin and what neither explains, by a fixed colour deconvolution.
 
     `rgb` is uint8 (h, w, 3). The stain vectors are never fitted, so equal pixels give equal
     planes on every slide. Ruifrok & Johnston 2001, Anal Quant Cytol Histol 23:291.
     """
-    import cv2
-
+    cv2 = opencv()
     tile = np.ascontiguousarray(rgb)
     densities = cv2.transform(cv2.LUT(tile, _density_table()), _unmixing())
     levels = cv2.add(densities, (*ZERO_LEVEL, 0.0), dtype=cv2.CV_8U)  # rounds and saturates in one pass
@@ -67,8 +74,7 @@ def stain_planes(rgb: Image) -> Planes:
 
 def halved(image: Image) -> Image:
     """The image at half its width and height, each pixel the mean of 2 x 2."""
-    import cv2
-
+    cv2 = opencv()
     height, width = image.shape[:2]
     small: Image = cv2.resize(image, (width // 2, height // 2), interpolation=cv2.INTER_AREA)
     return small
@@ -84,8 +90,7 @@ def pyramid(image: Image, levels: int) -> tuple[Image, ...]:
 
 def histogram(*images: Image) -> Values:
     """Pixel counts of the 256 levels over all `images` together, float64 (256,)."""
-    import cv2
-
+    cv2 = opencv()
     counts = cv2.calcHist(images[:1], [0], None, [256], [0, 256])
     for image in images[1:]:
         cv2.calcHist([image], [0], None, [256], [0, 256], hist=counts, accumulate=True)
@@ -95,7 +100,7 @@ def histogram(*images: Image) -> Values:
 @cache
 def _density_table() -> npt.NDArray[np.float32]:
     """Optical density of each 8-bit intensity; 255 is clear glass, 0 counts as one level."""
-    return np.log10(256.0 / (np.arange(256) + 1.0)).astype(np.float32)
+    return np.asarray(np.log10(256.0 / (np.arange(256) + 1.0)), dtype=np.float32)
 
 
 @cache
@@ -105,5 +110,4 @@ def _unmixing() -> npt.NDArray[np.float32]:
     stains /= np.linalg.norm(stains, axis=1, keepdims=True)
     residual = np.cross(stains[0], stains[1])
     mixing = np.vstack([stains, residual / np.linalg.norm(residual)])
-    rows = np.linalg.inv(mixing).T * np.array(LEVELS_PER_OD)[:, None]
-    return rows.astype(np.float32)
+    return np.asarray(np.linalg.inv(mixing).T * np.array(LEVELS_PER_OD)[:, None], dtype=np.float32)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from wsi_features.encode.histo_texture.planes import Feature, Image, Planes, Values, pyramid
+from wsi_features.encode.histo_texture.planes import Feature, Image, Planes, Values, opencv, pyramid
 
 BANDS = 5
 DIRECTION_SCALES = (2, 4)
@@ -39,8 +39,7 @@ def scale_features(planes: Planes) -> Values:
 
 def _band_energy(image: Image) -> float:
     """Root mean square of what a 5 x 5 binomial blur takes away (Burt & Adelson 1983), as log1p."""
-    import cv2
-
+    cv2 = opencv()
     lost = cv2.norm(image, cv2.GaussianBlur(image, (5, 5), 0), cv2.NORM_L2)
     return float(np.log1p(lost / np.sqrt(image.size)))
 
@@ -51,13 +50,13 @@ def _direction(image: Image) -> Values:
     Agreement is the anisotropy of the structure tensor (Bigun & Granlund 1987), weighted by
     its trace: 0 for isotropic texture, 1 for parallel fibres.
     """
-    import cv2
-
+    cv2 = opencv()
     x, y = cv2.Sobel(image, cv2.CV_32F, 1, 0, scale=0.125), cv2.Sobel(image, cv2.CV_32F, 0, 1, scale=0.125)
     xx, yy, xy = cv2.multiply(x, x), cv2.multiply(y, y), cv2.multiply(x, y)
     difference, twice = cv2.subtract(xx, yy), cv2.add(xy, xy)
     energy = float(cv2.mean(xx)[0] + cv2.mean(yy)[0])
-    local = cv2.magnitude(cv2.blur(difference, (9, 9)), cv2.blur(twice, (9, 9)))
+    # Not cv2.magnitude: its last bit depends on where the arrays lie in memory.
+    local = np.sqrt(np.square(cv2.blur(difference, (9, 9))) + np.square(cv2.blur(twice, (9, 9))))
     whole = np.hypot(cv2.mean(difference)[0], cv2.mean(twice)[0])
     floor = energy + 0.01  # keeps the ratio of a flat tile at 0
     return np.array([np.log1p(np.sqrt(energy)), float(cv2.mean(local)[0]) / floor, float(whole) / floor])

@@ -7,11 +7,14 @@ are turned, and co-occurrence is averaged over four directions.
 from __future__ import annotations
 
 from functools import cache
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from wsi_features.encode.histo_texture.planes import Feature, Image, Planes, Values, histogram, pyramid
+from wsi_features.encode.histo_texture.planes import Feature, Image, Planes, Values, histogram, opencv, pyramid
+
+_Level = TypeVar("_Level", np.uint8, np.uint16)
 
 RING = ((1, 0), (1, -1), (0, -1), (-1, -1), (-1, 0), (-1, 1), (0, 1), (1, 1))
 """Steps (x, y) to the eight neighbours, once round the pixel."""
@@ -20,8 +23,12 @@ PATTERN_SCALES = (1, 2, 4)
 PATTERNS = 10
 
 GREY_LEVELS = 16
-PAIR_STEPS = ((1, 1), (2, 2), (4, 2))
-"""Tile pixels per pixel, and distance in those: 1, 4 and 8 tile pixels apart."""
+PAIR_STEPS = ((2, 1), (2, 2), (4, 2))
+"""Tile pixels per pixel, and distance in those: 2, 4 and 8 tile pixels apart.
+
+Eosin at full size would cost a tenth of the descriptor's time, for details that JPEG has
+already averaged over 2 x 2 pixels.
+"""
 
 _TYPICAL_PATTERNS = (
     (0.22, 0.05),
@@ -62,8 +69,7 @@ def texture_features(planes: Planes) -> Values:
     Pattern shares come as their square roots, so that rare patterns count (Hellinger
     distance), contrast and dissimilarity as log1p.
     """
-    import cv2
-
+    cv2 = opencv()
     both = cv2.merge([planes.haematoxylin, planes.luminance])  # one pass costs half the calls of two
     patterns = np.stack([pattern_shares(pattern_labels(step)) for step in pyramid(both, len(PATTERN_SCALES))], axis=1)
     pairs = [
@@ -84,8 +90,7 @@ def pattern_labels(image: Image) -> Image:
     other pattern. Neighbours on the diagonal are interpolated bilinearly, in 1/256 steps so
     that equal levels stay equal. Ojala, Pietikainen and Maenpaa 2002, IEEE TPAMI 24:971.
     """
-    import cv2
-
+    cv2 = opencv()
     inner = _shifted(image, 0, 0)
     wide = image.astype(np.uint16)
     # Bilinear weights at (0.7071, 0.7071): 128 for the corner, 53 for each side, 22 for the pixel itself.
@@ -105,16 +110,14 @@ def pattern_labels(image: Image) -> Image:
 
 def pattern_shares(labels: Image) -> Values:
     """Share of each of the ten patterns in each channel of (h, w, c) labels, float64 (c, 10)."""
-    import cv2
-
+    cv2 = opencv()
     counts = np.stack([histogram(channel)[:PATTERNS] for channel in cv2.split(labels)])
-    return counts / counts.sum(axis=1, keepdims=True)
+    return np.asarray(counts / labels[..., 0].size)
 
 
 def grey_levels(plane: Image) -> Image:
     """The plane in `GREY_LEVELS` steps, finer where there is little stain: most of a tile is faint."""
-    import cv2
-
+    cv2 = opencv()
     levels: Image = cv2.LUT(plane, _grey_table())
     return levels
 
@@ -125,14 +128,13 @@ def cooccurrence(grey: Image, distance: int) -> Values:
     Symmetric, over all pairs in the four directions 0, 45, 90 and 135 degrees. Pair (a, b)
     stands at 16 a + b. Haralick, Shanmugam and Dinstein 1973, IEEE Trans SMC 3:610.
     """
-    import cv2
-
+    cv2 = opencv()
     first = grey * np.uint8(GREY_LEVELS)
     oblique = round(distance / np.sqrt(2))
     steps = ((distance, 0), (oblique, oblique), (0, distance), (-oblique, oblique))
     counts = histogram(*(cv2.add(_lead(first, x, y), _lead(grey, -x, -y)) for x, y in steps))
     square = counts.reshape(GREY_LEVELS, GREY_LEVELS)
-    return ((square + square.T) / (2 * counts.sum())).ravel()
+    return np.asarray((square + square.T) / (2 * counts.sum())).ravel()
 
 
 def haralick(pairs: Values) -> Values:
@@ -155,7 +157,7 @@ def haralick(pairs: Values) -> Values:
     return np.column_stack([sums, energy, correlation, entropy])
 
 
-def _shifted(image: npt.NDArray[np.generic], x: int, y: int) -> npt.NDArray[np.generic]:
+def _shifted(image: npt.NDArray[_Level], x: int, y: int) -> npt.NDArray[_Level]:
     """The inner pixels' neighbours at step (x, y), as a view (h-2, w-2)."""
     height, width = image.shape[:2]
     return image[1 + y : height - 1 + y, 1 + x : width - 1 + x]
@@ -178,7 +180,7 @@ def _uniform_table() -> Image:
 @cache
 def _grey_table() -> Image:
     """Square-root steps: level v falls into floor(16 sqrt(v / 256))."""
-    return np.floor(GREY_LEVELS * np.sqrt(np.arange(256) / 256)).astype(np.uint8)
+    return np.asarray(np.floor(GREY_LEVELS * np.sqrt(np.arange(256) / 256)), dtype=np.uint8)
 
 
 @cache

@@ -18,7 +18,7 @@ TISSUE_TYPES: tuple[str, ...] = ("tumour", "stroma", "lymphocytes", "necrosis", 
 
 # Types that are laid over stroma, each over those before it, with their share of the tissue.
 OVERLAYS: tuple[str, ...] = ("tumour", "lymphocytes", "necrosis", "fat")
-_SHARES = {"tumour": 0.55, "lymphocytes": 0.16, "necrosis": 0.1, "fat": 0.05}
+_SHARES = {"tumour": 0.55, "lymphocytes": 0.16, "necrosis": 0.1, "fat": 0.022}
 
 _HARMONICS = 6
 _CALIBRATION_GRID = (72, 96)
@@ -48,9 +48,7 @@ class Piece:
     def depth(self, y: F64, x: F64) -> F32:
         """How far inside the smooth outline each position lies, about in microns; negative outside."""
         down, right = (y[:, None] - self.y) / self.ry, (x[None, :] - self.x) / self.rx
-        angle, rim = np.arctan2(down, right), 1.0
-        for k, (swing, phase) in enumerate(zip(self.swing, self.phase, strict=True), start=2):
-            rim = rim + swing * np.cos(k * angle + phase)
+        rim = _rim(self.swing, self.phase, np.arctan2(down, right))
         return ((rim - np.hypot(down, right)) * self.radius).astype(np.float32)
 
 
@@ -75,8 +73,8 @@ class Anatomy:
         radius = self.pieces[0].radius
         rough = 0.07 * radius * self.noise("outline", y, x, 0.4 * radius)
         rough += 0.03 * radius * self.noise("outline-fine", y, x, 0.12 * radius)
-        rough += 9 * self.noise("outline-cells", y, x, 28)
-        hole = (self.noise("hole", y, x, 0.22 * radius) - 2.1) * 0.2 * radius
+        rough += min(9, 0.035 * radius) * self.noise("outline-cells", y, x, 28)
+        hole = (self.noise("hole", y, x, 0.22 * radius) - 2.25) * 0.2 * radius
         return np.asarray(np.minimum(smooth + rough, -hole), dtype=np.float32)
 
     def spread(self, kind: str, y: F64, x: F64) -> F32:
@@ -132,8 +130,19 @@ def _pieces(seed: int, width: float, height: float) -> tuple[Piece, ...]:
 def _piece(seed: int, i: int, count: int, width: float, height: float) -> Piece:
     draw = uniform(hashed(key_of(seed, "piece"), i, np.arange(6 + 2 * _HARMONICS)))
     across, along = (1, count) if height > width else (count, 1)
-    x = (min(i, across - 1) + 0.5 + 0.08 * (draw[0] - 0.5)) * width / across
-    y = (min(i, along - 1) + 0.5 + 0.08 * (draw[1] - 0.5)) * height / along
-    rx, ry = (0.34 + 0.05 * draw[2]) * width / across, (0.34 + 0.05 * draw[3]) * height / along
+    x = (min(i, across - 1) + 0.5 + 0.04 * (draw[0] - 0.5)) * width / across
+    y = (min(i, along - 1) + 0.5 + 0.04 * (draw[1] - 0.5)) * height / along
     swing = 0.2 * (draw[6 : 6 + _HARMONICS] - 0.3) / np.arange(2, 2 + _HARMONICS) ** 0.7
-    return Piece(x, y, rx, ry, swing, draw[-_HARMONICS:] * 2 * np.pi)
+    phase = draw[-_HARMONICS:] * 2 * np.pi
+    # However the radius swings, the piece keeps off the slide's edge and its neighbours.
+    farthest = float(_rim(swing, phase, np.linspace(-np.pi, np.pi, 180)).max())
+    rx, ry = (0.41 + 0.03 * draw[2]) * width / across / farthest, (0.41 + 0.03 * draw[3]) * height / along / farthest
+    return Piece(x, y, rx, ry, swing, phase)
+
+
+def _rim(swing: F64, phase: F64, angle: F64) -> F64:
+    """The radius of an outline at each angle, as a multiple of the ellipse's."""
+    rim = np.ones_like(angle)
+    for k, (size, start) in enumerate(zip(swing, phase, strict=True), start=2):
+        rim += size * np.cos(k * angle + start)
+    return rim

@@ -10,6 +10,7 @@ from wsi_features.slides.synthetic import nuclei
 from wsi_features.slides.synthetic.anatomy import OVERLAYS, label_of
 from wsi_features.slides.synthetic.artefacts import FOLD_GAIN, fold_field
 from wsi_features.slides.synthetic.noise import F32, F64, U8, hashed, key_of, uniform
+from wsi_features.slides.synthetic.nuclei import Population
 from wsi_features.slides.synthetic.scene import Area, Scene, enlarged
 from wsi_features.slides.synthetic.texture import PERIOD_UM, patch, texel_um
 
@@ -107,7 +108,7 @@ def _looked_up(ground: Ground, name: str, course: Course) -> U8:
     import cv2
 
     longest_um = max(ground.area.rows, ground.area.columns) * ground.scene.step_um
-    texture = patch(name, ground.scene.spec.scale, int(np.ceil(1.5 * longest_um / PERIOD_UM)) + 1)
+    texture = patch(name, ground.scene.spec.scale, 2 + int(longest_um // PERIOD_UM))
     return np.asarray(cv2.remap(texture, *course, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP), np.uint8)
 
 
@@ -121,34 +122,36 @@ def _inside(ground: Ground, depth: F32, width_um: float, rough: U8) -> F32:
 
 
 def _with_nuclei(ground: Ground, plane: U8) -> U8:
-    """The haematoxylin plane with every nucleus whose centre has the right label laid on it."""
+    """The haematoxylin plane with every nucleus laid on it whose centre has the right label."""
     import cv2
 
-    scale, area, step_um = ground.scene.spec.scale, ground.area, ground.scene.step_um
-    shown = [p for p in nuclei.POPULATIONS if ground.has(nuclei.label(p))]
-    margin = max((nuclei.pictures(p.kind, scale).shape[1] for p in shown), default=0)
+    shown = [p for p in nuclei.POPULATIONS if ground.has(label_of(p.tissue))]
+    margin = max((nuclei.pictures(p.kind, ground.scene.spec.scale).shape[1] for p in shown), default=0)
     wide = np.asarray(cv2.copyMakeBorder(plane, margin, margin, margin, margin, cv2.BORDER_CONSTANT), np.uint8)
     across = ground.fibres[1]
     fibre = np.arctan2(-np.gradient(across, axis=1), np.gradient(across, axis=0))
     for population in shown:
-        pictures = nuclei.pictures(population.kind, scale)
-        found = nuclei.places(population, ground.scene.anatomy.seed, _ends(ground.y), _ends(ground.x))
-        row = np.floor(found.y / step_um).astype(np.int64) - area.top + _MARGIN
-        column = np.floor(found.x / step_um).astype(np.int64) - area.left + _MARGIN
-        height, width = ground.labels.shape
-        near = (row >= 0) & (row < height) & (column >= 0) & (column < width)
-        near[near] = ground.labels[row[near], column[near]] == nuclei.label(population)
-        found = found.keep(near)
-        along = fibre[row[near], column[near]] if population.follows_fibres else None
-        half = pictures.shape[1] // 2
-        top = np.rint(found.y / scale).astype(np.int64) - area.top * ground.scene.step - half + margin
-        left = np.rint(found.x / scale).astype(np.int64) - area.left * ground.scene.step - half + margin
-        nuclei.stamp(wide, top, left, pictures, nuclei.chosen(found, population.kind, along))
+        _lay(ground, wide, margin, population, fibre)
     return np.ascontiguousarray(wide[margin:-margin, margin:-margin]) if margin else plane
 
 
-def _ends(axis: F64) -> tuple[float, float]:
-    return float(axis[0]), float(axis[-1])
+def _lay(ground: Ground, wide: U8, margin: int, population: Population, fibre: F32) -> None:
+    """Stamp one population on a plane that has `margin` pixels more on every side than the block."""
+    scale, step, area = ground.scene.spec.scale, ground.scene.step, ground.area
+    ends = [(float(axis[0]), float(axis[-1])) for axis in (ground.y, ground.x)]
+    found = nuclei.places(population, ground.scene.anatomy.seed, *ends)
+    row = np.floor(found.y / ground.scene.step_um).astype(np.int64) - area.top + _MARGIN
+    column = np.floor(found.x / ground.scene.step_um).astype(np.int64) - area.left + _MARGIN
+    height, width = ground.labels.shape
+    here = (row >= 0) & (row < height) & (column >= 0) & (column < width)
+    here[here] = ground.labels[row[here], column[here]] == label_of(population.tissue)
+    found = found.keep(here)
+    along = fibre[row[here], column[here]] if population.follows_fibres else None
+    drawn = nuclei.pictures(population.kind, scale)
+    corner = margin - drawn.shape[1] // 2
+    tops = np.rint(found.y / scale).astype(np.int64) - area.top * step + corner
+    lefts = np.rint(found.x / scale).astype(np.int64) - area.left * step + corner
+    nuclei.stamp(wide, tops, lefts, drawn, nuclei.chosen(found, population.kind, along))
 
 
 def _adjusted(ground: Ground, haematoxylin: U8, eosin: U8, rough: U8) -> tuple[U8, U8]:
@@ -156,7 +159,9 @@ def _adjusted(ground: Ground, haematoxylin: U8, eosin: U8, rough: U8) -> tuple[U
     import cv2
 
     gains = [1 + 0.1 * ground.noise(f"thick-{k}", 320) + 0.06 * ground.noise(f"thick-fine-{k}", 40) for k in "he"]
-    shown = [_fine(ground.scene, np.clip(gain, 0.5, 1.6)) for gain in gains]
+    # Sections dry and stain darker along their edge.
+    rim = 1 + 0.4 * np.clip(1 - ground.depth / 18, 0, 1)
+    shown = [_fine(ground.scene, (np.clip(gain, 0.5, 1.6) * rim).astype(np.float32)) for gain in gains]
     if ground.depth.min() < _CERTAIN_UM:
         edge = _inside(ground, ground.depth, _EDGE_UM, rough)
         shown = [gain * edge for gain in shown]

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import struct
 import tempfile
+from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import IO, Any
@@ -38,14 +39,28 @@ def write_slide(path: str | os.PathLike[str], spec: SlideSpec, *, threads: int =
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
         with ThreadPoolExecutor(threads) as pool, ExitStack() as stack:
+            stack.enter_context(_one_thread_per_call())
             spools = [stack.enter_context(tempfile.TemporaryFile(dir=target.parent)) for _ in spec.levels[1:]]
             _write_levels(part, spec, [Spool(file) for file in spools], pool)
         with part.open("r+b") as file:
             _without_resolution_tags(file)
-        os.replace(part, target)
+        part.replace(target)
     finally:
         part.unlink(missing_ok=True)
     return ground_truth(spec)
+
+
+@contextmanager
+def _one_thread_per_call() -> Iterator[None]:
+    """Keep OpenCV from starting threads of its own beside those of the pool."""
+    import cv2
+
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(before)
 
 
 def _write_levels(part: Path, spec: SlideSpec, spools: list[Spool], pool: Executor) -> None:
@@ -53,7 +68,8 @@ def _write_levels(part: Path, spec: SlideSpec, spools: list[Spool], pool: Execut
 
     pixels = sum(width * height for width, height in spec.level_sizes)
     finest = level_tiles(spec, _bands(scene_of(spec), pool), spools, partial(_jpeg, spec), pool)
-    with tifffile.TiffWriter(part, bigtiff=pixels * _MOST_BYTES_PER_PIXEL > _CLASSIC_LIMIT) as writer:
+    big = pixels * _MOST_BYTES_PER_PIXEL > _CLASSIC_LIMIT
+    with tifffile.TiffWriter(part, bigtiff=big, byteorder="<") as writer:
         for number, (width, height) in enumerate(spec.level_sizes):
             writer.write(
                 spools[number - 1].tiles() if number else finest,
@@ -70,15 +86,16 @@ def _bands(scene: Scene, pool: Executor) -> Iterator[U8]:
     block_height, block_width = scene.block_px
     for row in range(-(-height // block_height)):
         band = np.empty((min(block_height, height - row * block_height), width, 3), np.uint8)
-
-        def fill(column: int, row: int = row, band: U8 = band) -> None:
-            left = column * block_width
-            place = band[:, left : left + block_width]
-            place[:] = block_pixels(scene, scene.block(row, column))[: place.shape[0], : place.shape[1]]
-
-        for _ in pool.map(fill, range(-(-width // block_width))):
-            pass
+        # Taken to the end, so that an error in any block is raised here.
+        deque(pool.map(partial(_fill, scene, band, row), range(-(-width // block_width))), maxlen=0)
         yield band
+
+
+def _fill(scene: Scene, band: U8, row: int, column: int) -> None:
+    """Put one block in its place of a band; what it has beyond the slide is cut off."""
+    left = column * scene.block_px[1]
+    place = band[:, left : left + scene.block_px[1]]
+    place[:] = block_pixels(scene, scene.block(row, column))[: place.shape[0], : place.shape[1]]
 
 
 def _jpeg(spec: SlideSpec, tile: U8) -> bytes:
@@ -113,10 +130,10 @@ def _description(spec: SlideSpec, number: int) -> str | None:
     if spec.mpp is None:
         return None
     width, height = spec.level_sizes[number]
-    levels = f" -> {width}x{height}" if number else ""
+    reduced = f" -> {width}x{height}" if number else ""
     colour = "RGB" if spec.photometric == "RGB" else "YCC"
     area = f"{spec.width}x{spec.height} [0,0 {spec.width}x{spec.height}] ({spec.tile}x{spec.tile})"
-    text = f"Aperio Image Library v12.0.0 \r\n{area}{levels} JPEG/{colour} Q={spec.quality}"
+    text = f"Aperio Image Library v12.0.0 \r\n{area}{reduced} JPEG/{colour} Q={spec.quality}"
     short = f"{spec.mpp:.4f}"
     fields = [f"AppMag = {spec.objective}"] if spec.objective is not None else []
     fields.append(f"MPP = {short if float(short) == spec.mpp else repr(spec.mpp)}")

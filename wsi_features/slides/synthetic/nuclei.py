@@ -13,7 +13,6 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from wsi_features.slides.synthetic.anatomy import label_of
 from wsi_features.slides.synthetic.colour import HAEMATOXYLIN_MAX
 from wsi_features.slides.synthetic.noise import F32, F64, I64, U8, hashed, key_of, smooth_noise, uniform
 
@@ -100,7 +99,7 @@ def places(population: Population, seed: int, y: tuple[float, float], x: tuple[f
     return Places(right, down, draw[3][taken] * np.pi, draw[4][taken])
 
 
-def chosen(found: Places, kind: str, fibre: F64 | None) -> I64:
+def chosen(found: Places, kind: str, fibre: F32 | None) -> I64:
     """The picture of each nucleus, as its index in `pictures`; along `fibre` (radians, n) where given."""
     angle = found.angle if fibre is None else fibre + 0.35 * (found.angle - np.pi / 2) / np.pi
     turn = np.rint(angle / np.pi * ANGLES).astype(np.int64) % ANGLES
@@ -120,11 +119,6 @@ def stamp(plane: U8, tops: I64, lefts: I64, drawn: U8, which: I64) -> None:
 def reach_um(kind: str) -> float:
     """How far a nucleus of this kind reaches from its centre, in microns."""
     return KINDS[kind].long_um[1] * 0.65 + 0.5
-
-
-def label(population: Population) -> int:
-    """The tissue label that a population lives in."""
-    return label_of(population.tissue)
 
 
 @lru_cache(maxsize=16)
@@ -158,7 +152,7 @@ def _master(name: str, variant: int) -> F32:
     kind = KINDS[name]
     draw = uniform(hashed(key_of("nucleus", name), variant, np.arange(16)))
     reach = int(np.ceil(reach_um(name) / _MASTER_UM))
-    at = np.arange(-reach, reach + 1) * _MASTER_UM
+    at: F64 = np.asarray(np.arange(-reach, reach + 1) * _MASTER_UM, dtype=np.float64)
     depth = _depth_um(kind, at, draw)
     density = _between(kind.density, draw[2]) + kind.clumps * _chromatin(key_of(name, variant), at)
     density += kind.rim * np.exp(-(((depth - 0.5) / 0.45) ** 2))

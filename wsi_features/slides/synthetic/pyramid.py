@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 from typing import IO
@@ -40,7 +40,7 @@ class RowQueue:
         leave = wanted if len(waiting) >= wanted else len(waiting) // self.step * self.step
         self._gone += leave
         # A copy, since a view would keep the whole band in memory.
-        self._left = waiting[leave:].copy() if leave < len(waiting) else None
+        self._left = waiting[leave:].copy() if leave < min(wanted, len(waiting)) else None
         return waiting[:leave]
 
 
@@ -83,12 +83,12 @@ def level_tiles(
     finest = RowQueue(spec.tile, spec.height)
     coarser = [_coarser(spec, number) for number in range(1, len(spec.levels))]
     for band in bands:
-        made = [band]
+        made, tiles = [band], _encoded(finest.push(band), spec.tile, encode, pool)
         for level, spool in zip(coarser, spools, strict=True):
             averaged = _averaged(level.rows.push(made[level.source]), level)
             made.append(averaged)
             spool.add(_encoded(level.tiles.push(averaged), spec.tile, encode, pool))
-        yield from _encoded(finest.push(band), spec.tile, encode, pool)
+        yield from tiles
 
 
 def _coarser(spec: SlideSpec, number: int) -> _Level:
@@ -116,9 +116,7 @@ def _encoded(rows: U8, tile: int, encode: Callable[[U8], bytes], pool: Executor)
     return chain.from_iterable(pool.map(partial(_encoded_some, rows, tile, encode), tasks))
 
 
-def _encoded_some(
-    rows: U8, tile: int, encode: Callable[[U8], bytes], corners: list[tuple[int, int]]
-) -> list[bytes]:
+def _encoded_some(rows: U8, tile: int, encode: Callable[[U8], bytes], corners: list[tuple[int, int]]) -> list[bytes]:
     return [encode(_tile(rows, tile, top, left)) for top, left in corners]
 
 

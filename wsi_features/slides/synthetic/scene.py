@@ -127,4 +127,4 @@ def enlarged(field: F32, step: int) -> F32:
 
 
 def _centres(first: int, count: int, step_um: float) -> F64:
-    return (np.arange(first, first + count) + 0.5) * step_um
+    return np.asarray((np.arange(first, first + count) + 0.5) * step_um, dtype=np.float64)

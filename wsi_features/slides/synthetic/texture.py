@@ -8,15 +8,20 @@ repeat is seen. Densities are bytes of `colour.HAEMATOXYLIN_MAX` and `colour.EOS
 from __future__ import annotations
 
 from functools import cache, lru_cache
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from wsi_features.slides.synthetic.colour import EOSIN_MAX, HAEMATOXYLIN_MAX
-from wsi_features.slides.synthetic.noise import F32, U8, hashed, key_of, smooth_noise, uniform
+from wsi_features.slides.synthetic.noise import F32, F64, U8, hashed, key_of, smooth_noise, uniform
+
+Densities = npt.NDArray[np.floating[Any]]
+"""One dye, as optical density at each position of a patch."""
 
 PERIOD_UM = 384.0
 _MASTER_UM = 0.5
-_POSITIONS = (np.arange(round(PERIOD_UM / _MASTER_UM)) + 0.5) * _MASTER_UM
+_POSITIONS: F64 = np.asarray((np.arange(round(PERIOD_UM / _MASTER_UM)) + 0.5) * _MASTER_UM)
 
 # Fat cells per period in each direction: about 48 um wide.
 _FAT_CELLS = 8
@@ -28,9 +33,9 @@ def texel_um(mpp: float) -> float:
     return PERIOD_UM / _patch_px(mpp)
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=10)
 def patch(name: str, mpp: float, repeats: int) -> U8:
-    """One patch, `repeats` periods wide and high, at `texel_um(mpp)` microns per pixel.
+    """One patch, tiled to `repeats` periods each way, at `texel_um(mpp)` microns per pixel.
 
     uint8 (h, w, 3): haematoxylin, eosin, and noise around 128 that makes borders ragged.
     """
@@ -60,35 +65,35 @@ def _noise(name: str, pitch: float | tuple[float, float]) -> F32:
     return smooth_noise(key_of("texture", name, pitch), _POSITIONS, _POSITIONS, pitch, PERIOD_UM)
 
 
-def _tumour() -> tuple[F32, F32]:
+def _tumour() -> tuple[Densities, Densities]:
     mottle = 0.55 * _noise("tumour", 8) + 0.5 * _noise("tumour", 2) + 0.6 * _noise("tumour", 1)
     return 0.34 + 0.07 * mottle, 0.5 + 0.1 * mottle + 0.08 * _noise("tumour-eosin", 12)
 
 
-def _stroma() -> tuple[F32, F32]:
+def _stroma() -> tuple[Densities, Densities]:
     """Collagen: ridges of noise drawn out along x, in bundles with pale clefts between."""
-    fibres = sum(1 - 1.6 * np.abs(_noise("fibre", (across, 48))) for across in (3, 6)) * 0.5
+    fibres = 1 - 0.8 * (np.abs(_noise("fibre", (3, 48))) + np.abs(_noise("fibre", (6, 48))))
     bundle = _noise("bundle", (16, 96)) + 0.6 * _noise("bundle", (8, 64))
     cleft = np.clip(0.5 * bundle + 1.45, 0.25, 1)
     grain = _noise("stroma", 1)
     eosin = (0.62 + 0.16 * fibres + 0.05 * grain) * cleft
-    return np.asarray(0.07 + 0.02 * fibres), np.asarray(eosin)
+    return 0.07 + 0.02 * fibres, eosin
 
 
-def _lymphocytes() -> tuple[F32, F32]:
+def _lymphocytes() -> tuple[Densities, Densities]:
     mottle = 0.6 * _noise("lymph", 4) + 0.5 * _noise("lymph", 1)
-    return 0.28 + 0.1 * mottle, 0.3 + 0.09 * mottle
+    return 0.3 + 0.08 * mottle, 0.4 + 0.08 * mottle
 
 
-def _necrosis() -> tuple[F32, F32]:
+def _necrosis() -> tuple[Densities, Densities]:
     clumps = 0.7 * _noise("necrosis", 12) + 0.5 * _noise("necrosis", 3) + 0.7 * _noise("necrosis", 1)
     return 0.1 + 0.05 * _noise("necrosis-dust", 2) ** 2, 0.85 + 0.16 * clumps
 
 
-def _fat() -> tuple[F32, F32]:
+def _fat() -> tuple[Densities, Densities]:
     """Thin pink septa between round pale cells: the borders of a jittered cell mosaic."""
     septum = np.clip(1.3 - (_mosaic_gap(_FAT_CELLS) - 0.5 - 0.3 * _noise("septum", 24)) / 1.4, 0, 1)
-    return 0.02 + 0.09 * septum, 0.06 + 0.6 * septum
+    return 0.02 + 0.09 * septum, 0.09 + 0.57 * septum
 
 
 _DRAWN = {

@@ -1,0 +1,72 @@
+"""Usefulness: a linear classifier on the descriptor names tissue types on slides of another laboratory."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from wsi_features.encode.histo_texture import tile_descriptor
+from wsi_features.geometry import Region
+from wsi_features.slides.synthetic import SlideSpec, ground_truth, slide_pixels
+
+SIZE = 128
+WIDTH, HEIGHT = 3072, 2048
+PURE = 0.9
+Labelled = tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]
+
+
+def pure_tiles(seed: int, stain: Literal["a", "b"]) -> Labelled:
+    """Descriptors and labels of the tiles that hold one type of tissue, or glass."""
+    spec = SlideSpec(width=WIDTH, height=HEIGHT, mpp=0.5, seed=seed, stain=stain)
+    truth = ground_truth(spec)
+    cells = round(SIZE / truth.downsample)
+    pixels = slide_pixels(spec, Region(0, 0, WIDTH, HEIGHT))
+    tiles, labels = [], []
+    for y in range(HEIGHT // SIZE):
+        for x in range(WIDTH // SIZE):
+            found = truth.labels[y * cells : (y + 1) * cells, x * cells : (x + 1) * cells]
+            counts = np.bincount(found.ravel())
+            if counts.max() >= PURE * found.size:
+                tiles.append(pixels[y * SIZE : (y + 1) * SIZE, x * SIZE : (x + 1) * SIZE])
+                labels.append(counts.argmax())
+    with ThreadPoolExecutor(2) as pool:
+        return np.stack(list(pool.map(tile_descriptor, tiles))), np.array(labels)
+
+
+def slides(seeds: tuple[int, ...], stain: Literal["a", "b"]) -> Labelled:
+    features, labels = zip(*(pure_tiles(seed, stain) for seed in seeds), strict=True)
+    return np.concatenate(features), np.concatenate(labels)
+
+
+@pytest.fixture(scope="module")
+def cohort() -> tuple[Labelled, Labelled]:
+    """Two slides of one stain to learn from, and two others of the other stain."""
+    return slides((21, 22), "a"), slides((23, 24), "b")
+
+
+def test_a_linear_probe_names_the_tissue_across_slides_and_stains(cohort: tuple[Labelled, Labelled]) -> None:
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.metrics import balanced_accuracy_score
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    (features, labels), (others, truth) = cohort
+    known = [t for t in np.unique(labels) if min((labels == t).sum(), (truth == t).sum()) >= 3]
+    assert len(known) >= 5  # so that chance is at most 0.2
+    probe = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=1000)).fit(features, labels)
+    asked = np.isin(truth, known)
+    assert balanced_accuracy_score(truth[asked], probe.predict(others[asked])) >= 0.9
+
+
+def test_nearest_class_means_work_without_any_scaling(cohort: tuple[Labelled, Labelled]) -> None:
+    (features, labels), (others, truth) = cohort
+    types = np.intersect1d(labels, truth)
+    means = np.stack([features[labels == t].mean(axis=0) for t in types])
+    asked = np.isin(truth, types)
+    nearest = types[np.linalg.norm(others[asked][:, None] - means, axis=2).argmin(axis=1)]
+    recalls = [(nearest == truth[asked])[truth[asked] == t].mean() for t in types]
+    assert np.mean(recalls) >= 0.7

@@ -3,6 +3,7 @@ import sys
 
 from wsi_features.errors import UsageError
 from wsi_features.stages.plan import plan_of
+from wsi_features.stages.run import write_manifest
 
 try:
     plan = plan_of(config)
@@ -20,7 +21,6 @@ wildcard_constraints:
 
 localrules:
     all,
-    manifest,
     collect,
     verdict,
 
@@ -41,12 +41,7 @@ def threads_for_reading():
     return plan.config.tuning.workers or workflow.cores or 2
 
 
-rule manifest:
-    output:
-        str(plan.out.manifest),
-    params:
-        digest=plan.manifest_digest,
-        source=plan.config.manifest,
-        per_shard=plan.config.tuning.slides_per_shard,
-    shell:
-        "{WSI} manifest --out {OUT:q} --slides-per-shard {params.per_shard} -- {params.source:q}"
+# Not a rule: below a job that reruns, Snakemake (9.27) does not look for changed params across an ancient() input,
+# so an appended slide would be written into the manifest and then forgotten.
+onstart:
+    write_manifest(plan)

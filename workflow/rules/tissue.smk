@@ -1,6 +1,4 @@
 rule tissue:
-    input:
-        manifest=ancient(rules.manifest.output),
     output:
         record("tissue"),
     params:

@@ -85,7 +85,8 @@ def retry(out: Path, reason: str | None) -> None:
     asked.update({row["slide_id"]: asked.get(row["slide_id"], 0) + 1 for row in rows})
     if rows:
         write_json(outputs.retries, asked)
-    click.echo(f"{len(rows)} slides will be tried again" if rows else "no failed slide to try again")
+    slides = "1 failed slide" if len(rows) == 1 else f"{len(rows)} failed slides"
+    click.echo(f"{slides} will be tried again by the next run")
 
 
 @click.command(short_help="Find and delete what no current recipe refers to.")

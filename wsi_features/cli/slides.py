@@ -8,10 +8,7 @@ from typing import Any
 
 import click
 
-from wsi_features.cohort.outputs import Outputs
 from wsi_features.cohort.sheets import SHEET_SUFFIXES, manifest_from, rows_with_unique_ids, slide_files, to_csv
-from wsi_features.config import Tuning
-from wsi_features.files import write_text
 from wsi_features.stages.boundary import OK, SOME_FAILED
 from wsi_features.stages.preflight import inspected
 
@@ -29,17 +26,12 @@ def inspect(sources: tuple[str, ...], as_json: bool) -> int:
 
 @click.command(short_help="Check a manifest, or make one from a folder of slides.")
 @click.argument("sources", nargs=-1, required=True, metavar="DIR|GLOB|SLIDE|MANIFEST...")
-@click.option("--out", metavar="DIR", help="Write DIR/manifest.json instead of printing CSV.")
-@click.option("--slides-per-shard", type=int, default=Tuning().slides_per_shard, show_default=True)
-def manifest(sources: tuple[str, ...], out: str | None, slides_per_shard: int) -> None:
+def manifest(sources: tuple[str, ...]) -> None:
     """Print a checked manifest as CSV:  wsi-features manifest DIR > cohort.csv
 
     Slides named alike in different folders get the folder's name before theirs.
     """
-    if out is not None:
-        checked = manifest_from(sources)
-        write_text(Outputs(Path(out)).manifest, checked.to_json(slides_per_shard))
-    elif all(Path(source).suffix.lower() in SHEET_SUFFIXES for source in sources):
+    if all(Path(source).suffix.lower() in SHEET_SUFFIXES for source in sources):
         click.echo(to_csv(manifest_from(sources)), nl=False)
     else:
         files = [file for source in sources for file in slide_files(source)]

@@ -40,7 +40,7 @@ def test_every_separate_blob_is_counted() -> None:
 
 def test_the_area_share_is_that_of_the_blobs() -> None:
     assert values(tissue(*LATTICE))["nuclei_area_share"] == pytest.approx(
-        len(LATTICE) * np.pi * 64 / (192 * 256), rel=0.15
+        len(LATTICE) * np.pi * 64 / (192 * 256), rel=0.2
     )
 
 
@@ -66,7 +66,7 @@ def test_blobs_agree_with_scikit_images_regions() -> None:
 def test_eccentricity_is_that_of_the_ellipse_however_it_lies(angle: float) -> None:
     found = values(tissue(*LATTICE, axes=(14, 7), angle=angle))["nuclei_eccentricity_mean"]
     assert found == pytest.approx(
-        drawn_towards_typical("nuclei_eccentricity_mean", np.sqrt(0.75), len(LATTICE)), abs=0.03
+        drawn_towards_typical("nuclei_eccentricity_mean", np.sqrt(0.75), len(LATTICE)), abs=0.05
     )
 
 

@@ -8,7 +8,7 @@ from timm.layers.mlp import GluMlp
 
 from wsi_features.encode.card import EncoderCard
 from wsi_features.encode.registry import card_named, card_names
-from wsi_features.encode.timm_network import check_outline, feature_rows, outline, unfilled_network
+from wsi_features.encode.timm_network import LAYERS, _argument, check_outline, feature_rows, outline, unfilled_network
 from wsi_features.errors import CardError, WeightsError
 
 TINY = {"model": "vit_tiny_patch16_224", "img_size": 32, "depth": 1, "embed_dim": 24, "num_heads": 3, "reg_tokens": 4}
@@ -126,6 +126,11 @@ def test_an_output_that_the_network_does_not_have_is_refused(model: str, output:
 def test_a_network_with_tables_that_no_weights_file_holds_gets_real_ones(model: str) -> None:
     network = network_of(with_model(model, input_px=224))
     assert all(tensor.device.type == "cpu" for tensor in [*network.parameters(), *network.buffers()])
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_a_layer_that_a_card_may_name_exists(name: str) -> None:
+    assert callable(_argument(card(), "mlp_layer", name))
 
 
 def tokens(prefix: int = 5, patches: int = 6, width: int = 3) -> torch.Tensor:

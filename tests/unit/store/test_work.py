@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -78,6 +79,20 @@ class TestTargetInTheWay:
         assert target.stat().st_ino == before
         assert [p.name for p in tmp_path.iterdir()] == ["s1.zarr"]
 
+    def test_an_old_store_that_another_writer_takes_away_first_is_no_error(
+        self, tmp_path: Path, samples: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        target = samples.write(tmp_path, samples.content(fingerprint=OTHER))
+
+        def found_other_and_lost(path: Path, fingerprint: str) -> bool:
+            shutil.rmtree(path)
+            return bool(fingerprint == OTHER)
+
+        monkeypatch.setattr(work, "is_complete", found_other_and_lost)
+        samples.write(tmp_path)
+        assert is_complete(target, samples.fingerprint)
+        assert samples.hidden(tmp_path) == []
+
     def test_a_rename_that_fails_for_good_is_an_error_and_leaves_the_old_store(
         self, tmp_path: Path, samples: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -128,7 +143,7 @@ class TestSweep:
         assert sweep(tmp_path / "s1.zarr") == [dead]
 
     def test_a_killed_process_that_nobody_has_reaped_is_gone(self, tmp_path: Path) -> None:
-        process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])  # noqa: SIM115,RUF100
+        process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
         start = work._start_time(process.pid)
         dead = left_behind(tmp_path / "s1.zarr", pid=process.pid, start=start)
         assert sweep(tmp_path / "s1.zarr") == []
@@ -149,6 +164,12 @@ class TestSweep:
     def test_work_of_another_slide_is_left_alone(self, tmp_path: Path, name: str) -> None:
         left_behind(tmp_path / name, pid=ended_process())
         assert sweep(tmp_path / "s1.zarr") == []
+
+    def test_names_that_only_hold_such_a_name_are_left_alone(self, tmp_path: Path) -> None:
+        dead = left_behind(tmp_path / "s1.zarr", pid=ended_process())
+        kept = dead.rename(dead.with_name(dead.name + ".kept"))
+        assert sweep(tmp_path / "s1.zarr") == []
+        assert kept.exists()
 
     @pytest.mark.parametrize("name", [".s1.zarr.lock", ".s1.zarr", "s1.zarr"])
     def test_other_files_are_left_alone(self, tmp_path: Path, name: str) -> None:

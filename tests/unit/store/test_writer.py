@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wsi_features.errors import NonFiniteFeaturesError, StoreError
-from wsi_features.store import FeatureStore, StoreWriter, find_stores
+from wsi_features.store import FeatureStore, StoreWriter, commit, find_stores, writer
 
 
 class TestStoredIsGiven:
@@ -66,6 +66,12 @@ class TestStoredIsGiven:
         store = FeatureStore.open(samples.write(tmp_path, content))
         store.check()
         assert store.columns == {}
+
+    def test_problems_may_come_in_any_order(self, tmp_path: Path, samples: Any) -> None:
+        assert FeatureStore.open(samples.write(tmp_path, bad=[5, 1])).attributes["bad_tiles"] == [
+            [1, 500, 0, "missing 1"],
+            [5, 0, 500, "missing 5"],
+        ]
 
     def test_filler_values_of_invalid_rows_are_never_stored_nor_judged(self, tmp_path: Path, samples: Any) -> None:
         rows = samples.features(7)
@@ -157,17 +163,17 @@ class TestRefusals:
     @pytest.mark.parametrize("shape", [(7, 4), (6, 3), (7,)])
     def test_a_batch_of_another_shape(self, tmp_path: Path, samples: Any, shape: tuple[int, ...]) -> None:
         with (
-            StoreWriter(tmp_path / "s1.zarr", samples.content()) as writer,
+            StoreWriter(tmp_path / "s1.zarr", samples.content()) as opened,
             pytest.raises(StoreError, match=r"the shape of a batch of features is .* wanted \(7, 3\)"),
         ):
-            writer.append(np.zeros(shape, np.float32), np.ones(7, bool))
+            opened.append(np.zeros(shape, np.float32), np.ones(7, bool))
 
     def test_validity_that_is_not_boolean(self, tmp_path: Path, samples: Any) -> None:
         with (
-            StoreWriter(tmp_path / "s1.zarr", samples.content()) as writer,
+            StoreWriter(tmp_path / "s1.zarr", samples.content()) as opened,
             pytest.raises(StoreError, match=r"`valid` of a batch is int64 \(7,\), wanted bool"),
         ):
-            writer.append(samples.features(7), np.ones(7, int))
+            opened.append(samples.features(7), np.ones(7, int))
 
     @pytest.mark.parametrize(
         ("problems", "message"),
@@ -181,45 +187,45 @@ class TestRefusals:
     def test_a_list_of_problems_against_the_invalid_rows(
         self, tmp_path: Path, samples: Any, problems: Any, message: str
     ) -> None:
-        with StoreWriter(tmp_path / "s1.zarr", samples.content()) as writer:
-            samples.append(writer, samples.features(7), bad=[5])
+        with StoreWriter(tmp_path / "s1.zarr", samples.content()) as opened:
+            samples.append(opened, samples.features(7), bad=[5])
             with pytest.raises(StoreError, match="the list of bad tiles " + message):
-                writer.commit(problems)
+                opened.commit(problems)
 
     def test_use_outside_the_block(self, tmp_path: Path, samples: Any) -> None:
-        writer = StoreWriter(tmp_path / "s1.zarr", samples.content())
+        opened = StoreWriter(tmp_path / "s1.zarr", samples.content())
         with pytest.raises(RuntimeError, match="inside its `with` block"):
-            writer.append(samples.features(7), np.ones(7, bool))
-        with writer:
-            samples.append(writer, samples.features(7))
-            writer.commit()
+            opened.append(samples.features(7), np.ones(7, bool))
+        with opened:
+            samples.append(opened, samples.features(7))
+            opened.commit()
             with pytest.raises(RuntimeError, match="and once"):
-                writer.commit()
+                opened.commit()
 
 
 class TestVisibility:
     def test_nothing_shows_before_the_commit(self, tmp_path: Path, samples: Any) -> None:
-        with StoreWriter(tmp_path / "s1.zarr", samples.content()) as writer:
-            samples.append(writer, samples.features(7))
+        with StoreWriter(tmp_path / "s1.zarr", samples.content()) as opened:
+            samples.append(opened, samples.features(7))
             assert find_stores(tmp_path) == []
             assert [p.name.startswith(".s1.zarr.") for p in tmp_path.iterdir()] == [True]
-            writer.commit()
+            opened.commit()
             assert [p.name for p in tmp_path.iterdir()] == ["s1.zarr"]
 
     @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
     def test_leaving_without_commit_removes_the_work(
         self, tmp_path: Path, samples: Any, error: type[BaseException]
     ) -> None:
-        with suppress(error), StoreWriter(tmp_path / "s1.zarr", samples.content()) as writer:
-            writer.append(samples.features(3), np.ones(3, bool))
+        with suppress(error), StoreWriter(tmp_path / "s1.zarr", samples.content()) as opened:
+            opened.append(samples.features(3), np.ones(3, bool))
             raise error
         assert list(tmp_path.iterdir()) == []
 
     def test_no_host_process_or_folder_is_written_into_the_store(self, tmp_path: Path, samples: Any) -> None:
-        with StoreWriter(tmp_path / "s1.zarr", samples.content()) as writer:
+        with StoreWriter(tmp_path / "s1.zarr", samples.content()) as opened:
             token = samples.hidden(tmp_path)[0].name.removeprefix(".s1.zarr.")
-            samples.append(writer, samples.features(7))
-            content = b"".join(samples.tree(writer.commit()).values())
+            samples.append(opened, samples.features(7))
+            content = b"".join(samples.tree(opened.commit()).values())
         assert token.encode() not in content
         assert os.uname().nodename.encode() not in content
         assert str(tmp_path).encode() not in content
@@ -232,6 +238,20 @@ class TestVisibility:
             os.umask(before)
         modes = {(p.is_dir(), oct(p.stat().st_mode & 0o777)) for p in [store, *store.rglob("*")]}
         assert modes == {(True, "0o750"), (False, "0o640")}
+
+    @pytest.mark.parametrize("name", ["features/c/0/0", "coords/c/0/0", "zarr.json"])
+    def test_what_the_disk_alters_while_writing_is_not_published(
+        self, tmp_path: Path, samples: Any, monkeypatch: pytest.MonkeyPatch, name: str
+    ) -> None:
+        def altered(root: Path, fingerprint: str, rows: int, dim: int) -> None:
+            commit.seal(root, fingerprint, rows, dim)
+            content = (root / name).read_bytes()
+            (root / name).write_bytes(content[:-1] + b"?")
+
+        monkeypatch.setattr(writer, "seal", altered)
+        with pytest.raises(StoreError):
+            samples.write(tmp_path)
+        assert list(tmp_path.iterdir()) == []
 
 
 class TestUnwritable:

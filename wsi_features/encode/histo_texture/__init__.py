@@ -14,13 +14,13 @@ from one uint8 RGB tile alone; `FEATURE_NAMES` names its dimensions:
                                             luminance at radius 1, 2 and 4, 10 bins each
     103-138  glcm_<stain>_d<distance>_*     co-occurrence of haematoxylin and eosin 2, 4     ignored   same
                                             and 8 px apart, six properties each
-    139-158  surround_h_mean, nuclei_*      nuclei: density, sizes, shapes, spacing, stain   ignored   about the same
+    139-158  surround_h_mean, nuclei_*      nuclei: density, sizes, shapes, spacing, stain   ignored   same
     159-168  band_<stain>_<size>px          energy of details of 1, 2, 4, 8, 16 px           ignored   same
-    169-180  gradient_<stain>_<size>px_*    strength of edges; how far they run in parallel  ignored   about the same
+    169-180  gradient_<stain>_<size>px_*    strength of edges; how far they run in parallel  ignored   same
                                             nearby (coherence) and in all (alignment)
     181-212  layout_<stain>_row<r>_column<c> density in a 4 x 4 grid, less the tile's mean   kept      turned
 
-Each is given relative to fixed typical values (see `Feature`), so most lie between -2 and
+Quarter turns change nothing in tiles of a multiple of 16 px, and little in others. Each is given relative to fixed typical values (see `Feature`), so most lie between -2 and
 2 and none beyond 4. Nothing is fitted to a slide or a batch: equal pixels give equal bytes.
 Lengths are in pixels of the tile: 0.5 um/px is the scale that sizes were chosen for.
 """

@@ -39,7 +39,7 @@ FEATURES = (
     Feature("nuclei_spacing_mean", 2.6, 0.16),
     Feature("nuclei_spacing_std", 1.6, 0.26),
     Feature("nuclei_spacing_ratio", 1.3, 0.2),
-    Feature("nuclei_clumping", 0.8, 0.3),
+    Feature("nuclei_clumping", 0.65, 0.3),
     Feature("nuclei_h_mean", 92, 19),
     Feature("nuclei_h_std", 15, 9),
     Feature("nuclei_e_mean", 26, 22),
@@ -155,7 +155,8 @@ def _spacing(nuclei: Nuclei, pixels: int) -> list[float]:
 
 def _clumping(mask: Image) -> float:
     """Spread of the nuclear area over a 4 x 4 grid, over its mean: 0 when even, at most 3.9."""
-    cells = opencv().resize(mask.astype(np.float32), (4, 4), interpolation=opencv().INTER_AREA)
+    cv2 = opencv()
+    cells = cv2.resize(mask.astype(np.float32), (4, 4), interpolation=cv2.INTER_AREA)
     return float(cells.std() / cells.mean())
 
 

@@ -43,7 +43,7 @@ _TYPICAL_PATTERNS = (
     (0.34, 0.05),
 )
 _TYPICAL_PROPERTIES = {
-    "contrast": (1.1, 0.5),
+    "contrast": (1.2, 0.5),
     "dissimilarity": (0.6, 0.25),
     "homogeneity": (0.7, 0.14),
     "energy": (0.35, 0.14),
@@ -70,11 +70,13 @@ def texture_features(planes: Planes) -> Values:
     distance), contrast and dissimilarity as log1p.
     """
     cv2 = opencv()
-    both = cv2.merge([planes.haematoxylin, planes.luminance])  # one pass costs half the calls of two
-    patterns = np.stack([pattern_shares(pattern_labels(step)) for step in pyramid(both, len(PATTERN_SCALES))], axis=1)
+    wanted = (planes.haematoxylin, planes.eosin, planes.luminance)
+    dark, eosin, light = (pyramid(plane, len(PATTERN_SCALES)) for plane in wanted)
+    both = [cv2.merge(steps) for steps in zip(dark, light, strict=True)]  # one pass takes half the calls of two
+    patterns = np.stack([pattern_shares(pattern_labels(step)) for step in both], axis=1)
     pairs = [
         cooccurrence(grey_levels(steps[scale // 2]), distance)
-        for steps in (pyramid(planes.haematoxylin, 3), pyramid(planes.eosin, 3))
+        for steps in (dark, eosin)
         for scale, distance in PAIR_STEPS
     ]
     properties = haralick(np.stack(pairs))
@@ -85,9 +87,9 @@ def texture_features(planes: Planes) -> Values:
 def pattern_labels(image: Image) -> Image:
     """The rotation-invariant uniform pattern of radius 1 round each inner pixel.
 
-    `image` is uint8 (h, w) or (h, w, c), the labels are uint8 (h-2, w-2) or (h-2, w-2, c): 0 to 8 is the number of
-    neighbours not darker than the pixel where they follow each other on the ring, 9 is any
-    other pattern. Neighbours on the diagonal are interpolated bilinearly, in 1/256 steps so
+    `image` is uint8 (h, w) or (h, w, c), the labels are uint8 (h-2, w-2) or (h-2, w-2, c). 0 to 8
+    is the number of neighbours that are not darker than the pixel, where these follow each
+    other on the ring; 9 is any other pattern. Neighbours on the diagonal are interpolated bilinearly, in 1/256 steps so
     that equal levels stay equal. Ojala, Pietikainen and Maenpaa 2002, IEEE TPAMI 24:971.
     """
     cv2 = opencv()
@@ -179,8 +181,9 @@ def _uniform_table() -> Image:
 
 @cache
 def _grey_table() -> Image:
-    """Square-root steps: level v falls into floor(16 sqrt(v / 256))."""
-    return np.asarray(np.floor(GREY_LEVELS * np.sqrt(np.arange(256) / 256)), dtype=np.uint8)
+    """Steps of the square root of v + 32: 8 levels wide at no stain, where less would be noise, and 24 at full stain."""
+    root = np.sqrt(np.arange(257) + 32.0)
+    return np.asarray(np.floor(GREY_LEVELS * (root - root[0]) / (root[-1] - root[0]))[:-1], dtype=np.uint8)
 
 
 @cache

@@ -86,7 +86,7 @@ def _lymphocytes() -> tuple[Densities, Densities]:
 
 
 def _necrosis() -> tuple[Densities, Densities]:
-    clumps = 0.7 * _noise("necrosis", 12) + 0.5 * _noise("necrosis", 3) + 0.7 * _noise("necrosis", 1)
+    clumps = 0.45 * _noise("necrosis", 12) + 0.5 * _noise("necrosis", 3) + 0.7 * _noise("necrosis", 1)
     return 0.1 + 0.05 * _noise("necrosis-dust", 2) ** 2, 0.85 + 0.16 * clumps
 
 

@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from wsi_features.geometry import Region
+from wsi_features.slides.synthetic import TISSUE_TYPES, GroundTruth, SlideSpec, ground_truth, slide_pixels
+
+# Three millimetres by two at a coarse scan: a whole section in few pixels.
+SECTION = SlideSpec(3000, 2000, mpp=1.0, seed=4)
+SMALL = SlideSpec(2000, 1344, seed=1)
+
+Image = npt.NDArray[np.float64]
+
+
+def thumbnail(spec: SlideSpec) -> Image:
+    """Mean colour of every truth pixel that lies wholly on the slide."""
+    step = int(ground_truth(spec).downsample)
+    height, width = spec.height // step, spec.width // step
+    rgb = slide_pixels(spec, Region(0, 0, width * step, height * step))
+    return np.asarray(rgb.reshape(height, step, width, step, 3).mean(axis=(1, 3)), dtype=np.float64)
+
+
+@pytest.fixture(scope="module")
+def section() -> tuple[Image, GroundTruth]:
+    return thumbnail(SECTION), ground_truth(SECTION)
+
+
+def overlap(found: npt.NDArray[np.bool_], truth: npt.NDArray[np.bool_]) -> float:
+    height, width = min(found.shape[0], truth.shape[0]), min(found.shape[1], truth.shape[1])
+    found, truth = found[:height, :width], truth[:height, :width]
+    return float((found & truth).sum() / (found | truth).sum())
+
+
+def saturated(image: Image) -> npt.NDArray[np.bool_]:
+    saturation = cv2.cvtColor(image.astype(np.uint8), cv2.COLOR_RGB2HSV)[..., 1]
+    threshold, _ = cv2.threshold(saturation, 0, 255, cv2.THRESH_OTSU)
+    return np.asarray(saturation > threshold)
+
+
+def test_otsu_on_saturation_finds_the_tissue_of_the_truth(section: tuple[Image, GroundTruth]) -> None:
+    image, truth = section
+    assert overlap(saturated(image), truth.tissue) >= 0.95
+
+
+@pytest.mark.parametrize("turned", [np.fliplr, np.flipud, np.transpose])
+def test_the_truth_fits_the_pixels_in_no_other_orientation(section: tuple[Image, GroundTruth], turned: object) -> None:
+    image, truth = section
+    assert callable(turned)
+    assert overlap(saturated(image), turned(truth.tissue)) < 0.9
+
+
+def test_every_tissue_type_occurs_and_none_fills_the_tissue() -> None:
+    labels = ground_truth(SMALL).labels
+    shares = [(labels == k).sum() / (labels > 0).sum() for k in range(1, len(TISSUE_TYPES) + 1)]
+    assert min(shares) > 0.005
+    assert max(shares) < 0.7
+
+
+def test_tissue_types_differ_in_colour_as_they_do_under_the_microscope(section: tuple[Image, GroundTruth]) -> None:
+    image, truth = section
+    labels = truth.labels[: image.shape[0], : image.shape[1]]
+    red, green, blue = (np.array([image[labels == k, c].mean() for k in range(6)]) for c in range(3))
+    glass, tumour, stroma, lymphocytes, necrosis, fat = range(6)
+    assert list(np.argsort(red)) == [lymphocytes, tumour, necrosis, stroma, fat, glass]
+    assert green[glass] > green[fat] > green[stroma] > green[tumour]
+    assert (red - blue)[necrosis] > (red - blue)[stroma] > (red - blue)[tumour]
+
+
+def test_the_same_seed_at_another_scale_is_the_same_section() -> None:
+    coarse = SlideSpec(1000, 672, mpp=0.5, seed=1)
+    assert np.array_equal(ground_truth(SMALL).labels, ground_truth(coarse).labels)
+    assert np.abs(thumbnail(SMALL) - thumbnail(coarse)).mean() < 3
+
+
+def test_another_seed_is_another_section() -> None:
+    assert overlap(ground_truth(SMALL).tissue, ground_truth(SlideSpec(2000, 1344, seed=2)).tissue) < 0.9
+
+
+def test_an_empty_slide_has_no_tissue_and_looks_like_glass() -> None:
+    empty = SlideSpec(1500, 900, tissue=False)
+    assert not ground_truth(empty).tissue.any()
+    assert slide_pixels(empty, Region(0, 0, 1500, 900)).min() > 225
+
+
+def test_pieces_keep_off_the_edges_of_the_slide() -> None:
+    for seed in range(12):
+        tissue = ground_truth(SlideSpec(4000, 2500, seed=seed)).tissue
+        edge = np.concatenate([tissue[0], tissue[-1], tissue[:, 0], tissue[:, -1]])
+        assert edge.mean() < 0.05
+
+
+def test_truth_cannot_be_changed_by_its_reader() -> None:
+    with pytest.raises(ValueError, match="read-only"):
+        ground_truth(SMALL).labels[0, 0] = 3
+
+
+def test_there_is_no_mask_of_an_artefact_that_was_not_asked_for() -> None:
+    truth = ground_truth(SlideSpec(fold=True))
+    assert truth.fold is not None
+    assert (truth.pen, truth.blur, truth.bubble) == (None, None, None)

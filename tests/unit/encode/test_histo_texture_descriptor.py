@@ -24,7 +24,8 @@ def textured(seed: int, height: int = 192, width: int = 256) -> Tile:
     rng = np.random.default_rng(seed)
     dots = cv2.GaussianBlur(rng.integers(0, 256, (height, width), dtype=np.uint8), (0, 0), 4) > 131
     colours = np.array([[225, 160, 190], [110, 70, 150]])
-    return np.clip(colours[dots.astype(int)] + rng.integers(-15, 16, (height, width, 3)), 0, 255).astype(np.uint8)
+    grain = rng.integers(-15, 16, (height, width, 3))
+    return np.asarray(np.clip(colours[dots.astype(int)] + grain, 0, 255), dtype=np.uint8)
 
 
 def centred_cosine(a: npt.NDArray[np.float32], b: npt.NDArray[np.float32]) -> float:

@@ -50,10 +50,10 @@ def cohort() -> tuple[Labelled, Labelled]:
 
 
 def test_a_linear_probe_names_the_tissue_across_slides_and_stains(cohort: tuple[Labelled, Labelled]) -> None:
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.metrics import balanced_accuracy_score
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
+    from sklearn.linear_model import LogisticRegression  # type: ignore[import-untyped]  # scikit-learn has no types
+    from sklearn.metrics import balanced_accuracy_score  # type: ignore[import-untyped]  # scikit-learn has no types
+    from sklearn.pipeline import make_pipeline  # type: ignore[import-untyped]  # scikit-learn has no types
+    from sklearn.preprocessing import StandardScaler  # type: ignore[import-untyped]  # scikit-learn has no types
 
     (features, labels), (others, truth) = cohort
     known = [t for t in np.unique(labels) if min((labels == t).sum(), (truth == t).sum()) >= 10]

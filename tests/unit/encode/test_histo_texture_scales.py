@@ -16,7 +16,7 @@ def stripes(period: int, angle: float = 0.0) -> Tile:
     """Purple waves on pink, (160, 224, 3)."""
     y, x = np.mgrid[:160, :224]
     wave = 0.5 + 0.5 * np.sin(2 * np.pi * (x * np.cos(angle) + y * np.sin(angle)) / period)
-    return (np.array((230, 170, 200)) - wave[..., None] * (140, 120, 60)).astype(np.uint8)
+    return np.asarray(np.array((230, 170, 200)) - wave[..., None] * (140, 120, 60), dtype=np.uint8)
 
 
 def noise() -> Tile:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 
 from wsi_features.geometry import Region
 from wsi_features.slides.synthetic import SlideSpec, ground_truth, slide_pixels, write_slide
-from wsi_features.slides.synthetic.pyramid import RowQueue
+from wsi_features.slides.synthetic.pyramid import RowQueue, level_tiles
 
 # Not square, no multiple of any tile, level or block.
 SPEC = SlideSpec(1333, 909, seed=5, quality=100, subsampling="444")
@@ -45,6 +46,10 @@ def averaged(rgb: npt.NDArray[np.uint8], factor: int) -> npt.NDArray[np.float64]
 def digest(path: Path, spec: SlideSpec, **options: Any) -> str:
     write_slide(path, spec, **options)
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def to_bytes(tile: npt.NDArray[np.uint8]) -> bytes:
+    return tile.tobytes()
 
 
 def test_openslide_reads_an_aperio_scan(slide: openslide.OpenSlide) -> None:
@@ -95,6 +100,15 @@ def test_subsampled_colour_makes_smaller_files_and_keeps_the_picture(tmp_path: P
     assert (tmp_path / "halved").stat().st_size < (tmp_path / "full").stat().st_size
     with openslide.OpenSlide(tmp_path / "halved") as slide:
         assert np.abs(level(slide, 0) - slide_pixels(halved, Region(0, 0, 1333, 909))).mean() < 3
+
+
+def test_what_a_tile_has_beyond_the_image_repeats_its_edge() -> None:
+    spec = SlideSpec(40, 24, levels=(1,), tile=16)
+    rows = np.arange(24 * 40 * 3, dtype=np.uint8).reshape(24, 40, 3)
+    with ThreadPoolExecutor(1) as pool:
+        tiles = [np.frombuffer(t, np.uint8).reshape(16, 16, 3) for t in level_tiles(spec, [rows], [], to_bytes, pool)]
+    assert len(tiles) == 6
+    assert np.array_equal(tiles[5][8:, 8:], np.broadcast_to(rows[-1, -1], (8, 8, 3)))
 
 
 def test_the_same_spec_gives_the_same_bytes_whatever_the_threads(tmp_path: Path) -> None:

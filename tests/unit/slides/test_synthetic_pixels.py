@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -9,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wsi_features.geometry import Region
-from wsi_features.slides.synthetic import SlideSpec, ground_truth, slide_pixels
-from wsi_features.slides.synthetic.nuclei import KINDS, pictures
+from wsi_features.slides.synthetic import TISSUE_TYPES, SlideSpec, ground_truth, slide_pixels
+from wsi_features.slides.synthetic.nuclei import KINDS, Places, chosen, pictures
 from wsi_features.slides.synthetic.spec import PenColour
 
 SPEC = SlideSpec(1700, 1100, seed=3)
@@ -75,6 +76,12 @@ def test_a_fold_lies_on_tissue_and_is_darker(plain: npt.NDArray[np.uint8]) -> No
     assert (folded[changed] <= plain[changed]).all()
 
 
+def test_a_fold_stays_on_its_piece() -> None:
+    fold = ground_truth(MARKED["fold"]).fold
+    assert fold is not None
+    assert not fold[:, fold.shape[1] // 2 :].any()
+
+
 def test_blur_takes_away_detail(plain: npt.NDArray[np.uint8]) -> None:
     blurred = slide_pixels(MARKED["blur"], WHOLE)
     rows, columns = np.nonzero((blurred != plain).any(axis=2))
@@ -104,6 +111,25 @@ def test_stains_differ_in_hue_on_the_same_tissue(plain: npt.NDArray[np.uint8]) -
 def test_nuclei_have_their_true_size_at_any_scale(kind: str, low: float, high: float, mpp: float) -> None:
     areas = (pictures(kind, mpp) > 60).sum(axis=(1, 2)) * mpp**2
     assert low < np.median(2 * np.sqrt(areas / np.pi)) < high
+
+
+def test_nuclei_lie_in_the_tissue_they_belong_to() -> None:
+    spec = SlideSpec(3000, 2000, mpp=0.5, seed=4)
+    truth = ground_truth(spec)
+    fat = (truth.labels == TISSUE_TYPES.index("fat") + 1).astype(np.uint8)
+    inside = np.kron(cv2.erode(fat, np.ones((3, 3))), np.ones((int(truth.downsample),) * 2))[
+        : spec.height, : spec.width
+    ]
+    dark = slide_pixels(spec, Region(0, 0, 3000, 2000))[..., 0] < 120
+    assert inside.sum() > 5000
+    assert dark.mean() > 0.03
+    assert dark[inside > 0].mean() < 0.001
+
+
+def test_spindle_nuclei_lie_along_the_fibres() -> None:
+    along = np.full(4, 2 * np.pi / 16, np.float32)
+    found = Places(np.zeros(4), np.zeros(4), np.full(4, np.pi / 2), np.linspace(0, 0.9, 4))
+    assert (chosen(found, "spindle", along) // KINDS["spindle"].variants == 2).all()
 
 
 def test_spindle_nuclei_turn_with_their_angle() -> None:

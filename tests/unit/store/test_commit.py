@@ -74,6 +74,11 @@ class TestEachFile:
             with pytest.raises(StoreError, match=rf"damaged: {name} has SHA-256 [0-9a-f]+, the commit record says"):
                 opened.check()
 
+    def test_flipped_is_not_looked_for_by_the_fast_check(self, store: Path, name: str) -> None:
+        opened = FeatureStore.open(store)
+        (store / name).write_bytes(flipped((store / name).read_bytes(), 20))
+        opened.check(fast=True)
+
     def test_lost_after_opening_is_found_by_the_fast_check(self, store: Path, name: str) -> None:
         opened = FeatureStore.open(store)
         opened.check(fast=True)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from wsi_features.errors import StoreError
-from wsi_features.store import FeatureStore, StoreWriter, is_complete, sweep, work
+from wsi_features.store import FeatureStore, StoreWriter, abandoned, is_complete, sweep, work
 from wsi_features.store.commit import flush_folder
 
 OTHER = "cc" * 32
@@ -185,6 +185,13 @@ class TestSweep:
             assert sweep(tmp_path / "s1.zarr") == []
             samples.append(writer, samples.features(7))
             writer.commit()
+
+
+def test_abandoned_work_is_found_in_every_folder_below_and_left_there(tmp_path: Path) -> None:
+    dead = [left_behind(tmp_path / folder / "s1.zarr", pid=ended_process()) for folder in ("a", "b/c")]
+    left_behind(tmp_path / "a" / "s2.zarr")
+    assert abandoned(tmp_path) == dead
+    assert all(path.exists() for path in dead)
 
 
 class TestFlush:

@@ -47,7 +47,7 @@ HEAVY = {
     "pyarrow": {"tiles", "cohort"},
     "cv2": {"slides", "tissue", "tiles", "stain", "encode", "report", "stages"},
     "skimage": {"tissue", "encode"},
-    "scipy": {"slides", "tissue", "stain", "encode"},
+    "scipy": {"slides", "tissue", "stain", "encode", "report"},
     "shapely": {"tissue"},
     "jinja2": {"report"},
     "matplotlib": {"report"},

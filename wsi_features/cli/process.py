@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from wsi_features.cohort.records import STAGES
 from wsi_features.cohort.sheets import manifest_from
 from wsi_features.errors import ManifestError
 from wsi_features.stages import run as runs
+from wsi_features.stages.boundary import OK
 from wsi_features.stages.plan import Plan
 from wsi_features.stages.report import write_report
 from wsi_features.stages.shards import run_stage
@@ -30,7 +32,7 @@ def run(no_report: bool, **values: Any) -> int:
 
     Finished slides are not redone, and a run that was stopped goes on from there.
     """
-    plan = _plan(values)
+    plan = _plan(values, STAGES)
     with logging_to(values["log_file"] or plan.out.log("run")), progress_bar() as progress:
         runs.run(plan, progress)
         rows = runs.collect(plan.out)
@@ -76,28 +78,33 @@ embed = _stage_command(
 
 def _run_stage(stage: str, values: dict[str, Any]) -> int:
     """One stage of the given slides; a shard's failures are results in its record, so a job exits with 0."""
-    config = config_of(values)
-    out = Outputs(Path(config.out))
-    log = values["log_file"] or out.log(f"{stage}-{values['shard'] or 'all'}")
-    with logging_to(log), progress_bar() as progress:
-        if values["shard"] is not None:
-            manifest, size = manifest_of_output(out.root)
-            shards = manifest.shards(size)
-            if values["shard"] not in shards:
-                raise ManifestError.no_shard(values["shard"], str(out.manifest), len(shards))
-            run_stage(stage, {values["shard"]: shards[values["shard"]]}, config, out, progress)
-            return 0
-        plan = _plan(values)
+    if values["shard"] is not None:
+        return _run_shard(stage, values)
+    plan = _plan(values, [stage])
+    with logging_to(values["log_file"] or plan.out.log(stage)), progress_bar() as progress:
         runs.run(plan, progress, [stage])
-    rows = runs.collect(out) if stage == STAGES[-1] else ()
-    if rows:
-        tell_outcome(rows, out, report=False)
-        return runs.verdict(out, config.accept)
-    return runs.stage_verdict(plan, stage)
+    if stage != STAGES[-1]:
+        return runs.stage_verdict(plan, stage)
+    tell_outcome(runs.collect(plan.out), plan.out, report=False)
+    return runs.verdict(plan.out, plan.config.accept)
 
 
-def _plan(values: dict[str, Any]) -> Plan:
+def _run_shard(stage: str, values: dict[str, Any]) -> int:
+    config = config_of(values)
+    out, shard = Outputs(Path(config.out)), values["shard"]
+    manifest, size = manifest_of_output(out.root)
+    shards = manifest.shards(size)
+    if shard not in shards:
+        raise ManifestError.no_shard(shard, str(out.manifest), len(shards))
+    with logging_to(values["log_file"] or out.log(f"{stage}-{shard}")), progress_bar() as progress:
+        run_stage(stage, {shard: shards[shard]}, config, out, progress)
+    return OK
+
+
+def _plan(values: dict[str, Any], stages: Sequence[str]) -> Plan:
     config = config_of(values)
     if not values["sources"]:
         raise click.UsageError("Give at least one slide, folder or manifest.")
-    return Plan(config, manifest_from(values["sources"]))
+    plan = Plan(config, manifest_from(values["sources"]))
+    plan.check(stages)
+    return plan

@@ -1,0 +1,1 @@
+"""Encoders: cards, how they are built from local weights, and the loop that embeds batches of tiles."""

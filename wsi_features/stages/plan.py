@@ -6,6 +6,7 @@ changes, and only then.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 
 from wsi_features.cohort.manifest import Manifest, ManifestRow
 from wsi_features.cohort.outputs import Outputs
+from wsi_features.cohort.records import STAGES
 from wsi_features.cohort.sheets import manifest_from
 from wsi_features.config import Config, config_from
 from wsi_features.files import read_json
@@ -42,6 +44,12 @@ class Plan:
     def encoders(self) -> tuple[EncoderPlan, ...]:
         """The encoders with the tiles each one gets."""
         return encoder_plans(self.config)
+
+    def check(self, stages: Sequence[str]) -> None:
+        """Raise UsageError for what would stop `stages` on every slide: encoders, their tiles and weights."""
+        for encoder in self.encoders:
+            if "embed" in stages:
+                encoder.check_weights()
 
     @cached_property
     def manifest_digest(self) -> str:
@@ -93,8 +101,7 @@ def plan_of(values: dict[str, Any]) -> Plan:
     """Check a config as the workflow has it and the manifest that it names. Raises UsageError."""
     config = config_from(values, "of the workflow")
     plan = Plan(config, manifest_from([config.manifest]))
-    for encoder in plan.encoders:
-        encoder.check_weights()
+    plan.check(STAGES)
     return plan
 
 

@@ -23,8 +23,7 @@ from wsi_features.store import FeatureStore
 
 def run(plan: Plan, progress: Progress, stages: Sequence[str] = STAGES) -> None:
     """Take all slides of the plan through `stages`. Raises UsageError before anything has run."""
-    for encoder in plan.encoders if "embed" in stages else ():
-        encoder.check_weights()
+    plan.check(stages)
     write_manifest(plan)
     for stage in stages:
         run_stage(stage, plan.shards, plan.config, plan.out, progress)

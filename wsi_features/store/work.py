@@ -66,8 +66,11 @@ def sweep(target: Path) -> list[Path]:
 
 def abandoned(root: Path) -> list[Path]:
     """The work directories below `root` whose writers were killed on this machine, sorted; nothing is deleted."""
-    folders = [root, *(path for path in root.rglob("*") if path.is_dir() and ".zarr" not in path.name)]
-    return sorted(path for folder in folders for path in _orphans(folder, r".+\.zarr"))
+    found: list[Path] = []
+    for folder, below, _ in os.walk(root):
+        found += _orphans(Path(folder), r".+\.zarr")
+        below[:] = [name for name in below if ".zarr" not in name]
+    return sorted(found)
 
 
 def remove(path: Path) -> None:

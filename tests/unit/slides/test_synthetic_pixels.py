@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from wsi_features.geometry import Region
 from wsi_features.slides.synthetic import TISSUE_TYPES, SlideSpec, ground_truth, slide_pixels
+from wsi_features.slides.synthetic.colour import optical_density
 from wsi_features.slides.synthetic.nuclei import KINDS, Places, chosen, pictures
-from wsi_features.slides.synthetic.spec import PenColour
+from wsi_features.slides.synthetic.spec import PenColour, Stain
 
 SPEC = SlideSpec(1700, 1100, seed=3)
 WHOLE = Region(0, 0, 1700, 1100)
@@ -104,6 +105,19 @@ def test_stains_differ_in_hue_on_the_same_tissue(plain: npt.NDArray[np.uint8]) -
     tissue = (plain.min(axis=2) < 200) & (other.min(axis=2) < 200)
     hue_a, hue_b = (np.log(250 / image[tissue].astype(float).clip(1)).mean(axis=0) for image in (plain, other))
     assert np.abs(hue_a / hue_a.sum() - hue_b / hue_b.sum()).max() > 0.02
+
+
+@pytest.mark.parametrize("stain", ["a", "b"])
+def test_densities_add_up_as_beer_and_lambert_say(stain: Stain) -> None:
+    h, e = np.array([[0.1, 0.2, 0.0, 0.1]], np.float32), np.array([[0.3, 0.6, 0.3, 0.0]], np.float32)
+    once, twice, eosin, haematoxylin = optical_density(stain, h, e)[0]
+    assert np.allclose(twice, 2 * once)
+    assert np.allclose(once, eosin + haematoxylin)
+
+
+def test_chromatin_takes_up_less_eosin() -> None:
+    both, nucleus, alone = optical_density("a", np.array([2.0, 2, 0], np.float32), np.array([1.0, 0, 1], np.float32))
+    assert (both - nucleus < 0.7 * alone).all()
 
 
 @pytest.mark.parametrize(("kind", "low", "high"), [("tumour", 6.5, 10), ("lymphocyte", 5, 7)])

@@ -7,6 +7,7 @@ import pytest
 
 from wsi_features.geometry import Region
 from wsi_features.slides.synthetic import TISSUE_TYPES, GroundTruth, SlideSpec, ground_truth, slide_pixels
+from wsi_features.slides.synthetic.scene import Area, scene_of
 
 # Three millimetres by two at a coarse scan: a whole section in few pixels.
 SECTION = SlideSpec(3000, 2000, mpp=1.0, seed=4)
@@ -90,6 +91,12 @@ def test_pieces_keep_off_the_edges_of_the_slide() -> None:
         tissue = ground_truth(SlideSpec(4000, 2500, seed=seed)).tissue
         edge = np.concatenate([tissue[0], tissue[-1], tissue[:, 0], tissue[:, -1]])
         assert edge.mean() < 0.05
+
+
+def test_a_window_of_the_scene_shows_the_labels_at_its_place() -> None:
+    scene = scene_of(SMALL)
+    assert np.array_equal(scene.window(Area(12, 20, 9, 5)), scene.labels[12:21, 20:25])
+    assert np.array_equal(scene.window(Area(-2, 20, 3, 5)), scene.labels[[0, 0, 0], 20:25])
 
 
 def test_truth_cannot_be_changed_by_its_reader() -> None:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, ValidationError, model_validator
 
 from wsi_features.encode.card import Precision
 from wsi_features.errors import ConfigError
@@ -29,6 +29,15 @@ class EncoderChoice(_Section):
     name: str = Field(description="Card name, path of a card file, or timm:NAME")
     weights: str | None = Field(None, description="Local weights file; never downloaded")
     precision: Precision | Literal["auto"] = Field("auto", description="Arithmetic; auto takes the card's")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _a_name_is_a_choice(cls, value: object) -> object:
+        return {"name": value} if isinstance(value, str) else value
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: Any, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {"anyOf": [{"type": "string"}, handler(core_schema)]}
 
 
 class ReportOptions(_Section):
@@ -62,13 +71,6 @@ class Config(_Section):
     accept: tuple[str, ...] = Field((), description="Reason codes of failed slides with which a run still succeeds")
     report: ReportOptions = ReportOptions()
     tuning: Tuning = Tuning()
-
-    @field_validator("encoders", mode="before")
-    @classmethod
-    def _names_are_choices(cls, value: object) -> object:
-        if isinstance(value, (list, tuple)):
-            return tuple({"name": item} if isinstance(item, str) else item for item in value)
-        return value
 
 
 def load_config(path: Path | None, overrides: Mapping[str, Any] | None = None) -> Config:

@@ -19,7 +19,7 @@ Json = dict[str, Any]
 
 
 class Recipe(BaseModel):
-    """Base of all recipes: frozen, no unknown field, no silent conversion.
+    """Base of all recipes: frozen, without unknown fields, of finite numbers.
 
     `historical` names fields that were added after a release, with the value that
     older versions implied: while a field has that value it is left out of the

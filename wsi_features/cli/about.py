@@ -74,13 +74,13 @@ def doctor() -> int:
 @click.option("--cores", default=2, show_default=True, help="Cores for the workflow.")
 def demo(out: Path, cores: int) -> int:
     """Two slides with tissue and one without: slides, manifest, config, stores, status table and report in one folder."""
-    from wsi_features.stages.demo import demo_cohort, run_workflow
+    from wsi_features.stages.demo import demo_cohort, demo_figure, run_workflow
 
     config = demo_cohort(out, click.echo)
     code = run_workflow(out, config, cores)
     results = out / "results"
     if code == OK:
         click.echo(f"\nconfig  {config}\nstores  {results / 'features'}")
-        click.echo(f"status  {results / 'status.tsv'}\nreport  {results / 'report.html'}\n")
+        click.echo(f"status  {results / 'status.tsv'}\nreport  {results / 'report.html'}\nfigure  {demo_figure(out)}\n")
         click.echo((results / "status.tsv").read_text(encoding="utf-8"), nl=False)
     return code

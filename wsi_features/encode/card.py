@@ -17,7 +17,11 @@ Precision = Literal["fp32", "fp16", "bf16"]
 Triple = tuple[float, float, float]
 
 _NAME = r"^[a-z0-9][A-Za-z0-9._-]*(:[A-Za-z0-9._+/-]+)?$"
-_DESCRIPTIVE = ("licence", "source", "gated", "paper", "notes")
+_NOT_HASHED = (
+    *("licence", "source", "gated", "paper", "notes"),
+    *("parameters", "weights_sha256", "mpp_range", "tile_px", "tile_mpp", "precision"),
+)
+"""What describes, guards, or is a default that another recipe holds resolved: none of it changes a number."""
 
 
 class EncoderCard(Recipe):
@@ -65,8 +69,8 @@ class EncoderCard(Recipe):
         return self.builder != "histo-texture"
 
     def canonical(self) -> Json:
-        """Only what changes the numbers: a corrected licence text leaves stores valid."""
-        return {k: v for k, v in super().canonical().items() if k not in _DESCRIPTIVE}
+        """Only what changes the numbers: a corrected licence, or a digest filled in later, leaves stores valid."""
+        return {k: v for k, v in super().canonical().items() if k not in _NOT_HASHED}
 
     def check_scale(self, effective: float, tile_px: int) -> None:
         """Refuse tiles of another physical scale than the encoder was made for.

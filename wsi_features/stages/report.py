@@ -26,20 +26,25 @@ from wsi_features.tissue import TissueMask, mask_from_png
 
 def write_report(out: Outputs, options: ReportOptions) -> Path:
     """Write OUT/report.html and return its path. Raises OutputError when OUT was not written by a run."""
+    report = cohort_report(out, options)
+    write_text(out.report, render(report))
+    return out.report
+
+
+def cohort_report(out: Outputs, options: ReportOptions) -> CohortReport:
+    """What the report of OUT shows. Raises OutputError when OUT was not written by a run."""
     manifest, slides_per_shard = manifest_of_output(out.root)
     rows = statuses(manifest, slides_per_shard, out)
     shown = [row for row in rows if row.stores][: options.figures]
     stores = {row.slide_id: _stores(out, row) for row in shown}
     axes = _axes(list(stores.values()))
-    report = CohortReport(
+    return CohortReport(
         title=options.title,
         rows=tuple(_row(row) for row in rows),
         figures=tuple(figure for row in shown if (figure := _figure(out, row, stores[row.slide_id], axes))),
         recipe=_recipe(stores),
         versions=_versions(stores),
     )
-    write_text(out.report, render(report))
-    return out.report
 
 
 Stores = dict[str, FeatureStore]

@@ -16,12 +16,12 @@ from wsi_features.config import Config
 from wsi_features.errors import ArtifactError
 from wsi_features.files import read_json, write_bytes, write_json
 from wsi_features.geometry import Size
-from wsi_features.slides import open_slide, resolution, thumbnail
+from wsi_features.slides import Slide, open_slide, resolution, thumbnail
 from wsi_features.stages.lineage import Lineage, lineage_of
 from wsi_features.stages.preflight import describe
 from wsi_features.tissue import TissueMask, annotated_mask, mask_from_png, mask_mpp, otsu_segmenter, png_bytes, to_text
 
-_THUMBNAIL_PX = 1024
+_PICTURE_PX = 1024
 
 
 def tissue_of(row: ManifestRow, config: Config, out: Outputs) -> SlideResult:
@@ -58,23 +58,22 @@ def read_tissue(slide_id: str, out: Outputs, wanted: str) -> tuple[TissueMask, d
 
 def _make(row: ManifestRow, config: Config, out: Outputs, lineage: Lineage) -> dict[str, Any]:
     """Write the artifacts; preflight.json, which carries the fingerprint, comes last."""
-    slide_id = row.slide_id
+    slide_id, fingerprint = row.slide_id, lineage.tissue(config)
     with open_slide(slide_id, Path(row.path)) as slide:
-        native = resolution(slide_id, slide, row.mpp)
+        native = resolution(slide_id, slide, row.mpp).mpp
         about = describe(row, slide).description
         size = slide.levels[0].size
-        small = thumbnail(slide_id, slide, native.mpp, config.tissue.mpp)
-    mask = _mask(row, config, small, size, native.mpp)
-    area = mask.area_mm2(native.mpp)
-    fingerprint = lineage.tissue(config)
+        small = thumbnail(slide_id, slide, native, config.tissue.mpp)
+        picture = _picture(slide_id, slide, native, small)
+    mask = _mask(row, config, small, size, native)
     extra = _about_mask(row, config, fingerprint)
-    outline = to_text(mask, mpp=native.mpp, class_name=config.tissue.annotation_class, extra=extra)
     files = {
-        "thumbnail.jpg": _jpeg(small),
+        "thumbnail.jpg": _jpeg(picture),
         "tissue.png": png_bytes(mask),
-        "tissue.geojson": outline.encode(),
+        "tissue.geojson": to_text(mask, mpp=native, class_name=config.tissue.annotation_class, extra=extra).encode(),
     }
     digests = {file: hashlib.sha256(content).hexdigest() for file, content in files.items()}
+    area = mask.area_mm2(native)
     about |= {"tissue_mm2": area, "content": lineage.content, "fingerprint": fingerprint, "sha256": digests}
     out.slide(slide_id, "preflight.json").unlink(missing_ok=True)
     for file, content in files.items():
@@ -106,13 +105,23 @@ def _mask(row: ManifestRow, config: Config, small: npt.NDArray[np.uint8], size: 
     return TissueMask(segment(small, mask_mpp(size, covered, native)), size)
 
 
-def _jpeg(small: npt.NDArray[np.uint8]) -> bytes:
+def _picture(slide_id: str, slide: Slide, native: float, small: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """A thumbnail for people; that of a small slide is read finer than its mask needs."""
     import cv2
 
     height, width = small.shape[:2]
-    shrink = max(1.0, max(height, width) / _THUMBNAIL_PX)
-    fitted = cv2.resize(small, (round(width / shrink), round(height / shrink)), interpolation=cv2.INTER_AREA)
-    encoded: bytes = cv2.imencode(".jpg", fitted[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 88])[1].tobytes()
+    longest = max(height, width)
+    if longest < _PICTURE_PX:
+        whole = slide.levels[0].size
+        return thumbnail(slide_id, slide, native, native * max(whole.width, whole.height) / _PICTURE_PX)
+    fitted = (max(1, width * _PICTURE_PX // longest), max(1, height * _PICTURE_PX // longest))
+    return np.asarray(cv2.resize(small, fitted, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _jpeg(picture: npt.NDArray[np.uint8]) -> bytes:
+    import cv2
+
+    encoded: bytes = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 88])[1].tobytes()
     return encoded
 
 

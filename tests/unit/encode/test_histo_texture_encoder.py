@@ -1,4 +1,4 @@
-"""The encoder: batches in, rows out, whatever the threads."""
+"""The encoder: batches in, rows out, whatever the workers."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from wsi_features.resources import share
 from wsi_features.tiles.grid import TileBatch
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def card() -> EncoderCard:
     text = share("resources", "encoders", "histo-texture.yaml").read_text(encoding="utf-8")
     return EncoderCard.model_validate(yaml.safe_load(text))
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def encoder(card: EncoderCard) -> Iterator[Encoder]:
     made = histo_texture_encoder(card, workers=2)
     yield made
@@ -46,8 +46,8 @@ def test_rows_come_in_the_order_of_the_batch(encoder: Encoder) -> None:
     assert rows.tobytes() == one_by_one(batch().pixels).tobytes()
 
 
-@pytest.mark.parametrize("workers", [1, 3, 7])
-def test_the_number_of_threads_changes_no_byte(card: EncoderCard, encoder: Encoder, workers: int) -> None:
+@pytest.mark.parametrize("workers", [1, 3])
+def test_the_number_of_workers_changes_no_byte(card: EncoderCard, encoder: Encoder, workers: int) -> None:
     other = histo_texture_encoder(card, workers=workers)
     assert other.submit(batch()).rows().tobytes() == encoder.submit(batch()).rows().tobytes()
     other.close()
@@ -76,10 +76,12 @@ def test_the_smallest_batches_work(encoder: Encoder, count: int) -> None:
     assert encoder.submit(batch(count)).rows().shape == (count, DIM)
 
 
-def test_a_failure_in_a_thread_reaches_the_caller(encoder: Encoder) -> None:
-    damaged = TileBatch(np.zeros((2, 72, 72), np.uint8), np.arange(2), np.ones(2, np.bool_))
+def test_a_failure_in_the_thread_reaches_the_caller(card: EncoderCard) -> None:
+    single = histo_texture_encoder(card, workers=1)
+    grey = TileBatch(np.zeros((2, 72, 72), np.uint8), np.arange(2), np.ones(2, np.bool_))
     with pytest.raises(Exception, match="transform"):
-        encoder.submit(damaged).rows()
+        single.submit(grey).rows()
+    single.close()
 
 
 def test_the_shipped_card_is_of_this_descriptor(card: EncoderCard, encoder: Encoder) -> None:

@@ -126,6 +126,12 @@ def test_a_dark_region_larger_than_the_window_is_not_one_nucleus() -> None:
     assert not mask[:, 90:].any()
 
 
+def test_blobs_of_less_than_six_pixels_do_not_count() -> None:
+    mask = np.zeros((40, 60), np.uint8)
+    mask[10:12, 20:23] = mask[30, 40:45] = 255
+    assert labelled(mask, mask).areas.tolist() == [6]
+
+
 def test_blobs_are_ordered_by_position() -> None:
     mask = np.zeros((40, 60), np.uint8)
     for x, y in ((40, 5), (10, 20), (30, 20)):

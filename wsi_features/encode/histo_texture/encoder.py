@@ -1,7 +1,8 @@
-"""The `histo-texture` encoder: tile descriptors on a pool of threads."""
+"""The `histo-texture` encoder: tile descriptors, on several cores at once."""
 
 from __future__ import annotations
 
+import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal
@@ -11,15 +12,23 @@ import numpy.typing as npt
 
 from wsi_features.encode.card import EncoderCard, Precision
 from wsi_features.encode.histo_texture.descriptor import DIM, VERSION, tile_descriptor
+from wsi_features.encode.histo_texture.planes import Image
+from wsi_features.encode.histo_texture.worker import WorkerProcess
 from wsi_features.errors import CardError
 from wsi_features.tiles.grid import TileBatch
 
 _PARTS_PER_WORKER = 4
-"""A batch is cut into that many parts a thread, so that no thread waits long for the last one."""
+"""A batch is cut into at most that many parts a worker, so that no worker waits long for the last one."""
+_LEAST_PART = 4
+"""Tiles a part has at least: fewer would not be worth starting another worker."""
 
 
 class HistoTextureEncoder:
-    """Computes one descriptor a tile. Each depends on its own tile alone, whatever the batch or the threads."""
+    """Computes one descriptor a tile. Each depends on its own tile alone, whatever the batch or the workers.
+
+    One worker is a thread. Several are processes, each fed by a thread of its own and
+    started when there is first work for it.
+    """
 
     weights_digest = ""
     precision: Precision = "fp32"
@@ -27,21 +36,41 @@ class HistoTextureEncoder:
 
     def __init__(self, card: EncoderCard, workers: int) -> None:
         self.card = card
-        self._parts = workers * _PARTS_PER_WORKER
+        self._workers = workers
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="histo-texture")
+        self._thread = threading.local()
+        self._processes: list[WorkerProcess] = []
 
     def submit(self, batch: TileBatch) -> _Running:
         """Start one batch; the rows of its invalid tiles are 0."""
         features = np.zeros((len(batch.pixels), DIM), np.float32)
-        parts = np.array_split(np.flatnonzero(batch.valid), self._parts)
-        # OpenCV's own threads stay as the program has set them. They take no part in images of
-        # 256 pixels, and where several threads call at once all but one run alone.
-        tasks = [self._pool.submit(_describe, batch.pixels, rows, features) for rows in parts if len(rows)]
+        wanted = np.flatnonzero(batch.valid)
+        parts = min(self._workers * _PARTS_PER_WORKER, -(-len(wanted) // _LEAST_PART))
+        tasks = [
+            self._pool.submit(self._fill, features, batch.pixels, rows)
+            for rows in np.array_split(wanted, max(parts, 1))
+        ]
         return _Running(features, tuple(tasks))
 
     def close(self) -> None:
-        """Stop the threads; parts not yet begun are given up."""
+        """Stop the workers; parts not yet begun are given up."""
         self._pool.shutdown(cancel_futures=True)
+        for process in self._processes:
+            process.close()
+
+    def _fill(self, features: npt.NDArray[np.float32], pixels: Image, rows: npt.NDArray[np.intp]) -> None:
+        """Fill the given rows of `features` from the tiles of the same rows."""
+        describe = tile_descriptor if self._workers == 1 else self._own_process().describe
+        for row in rows:
+            features[row] = describe(pixels[row])
+
+    def _own_process(self) -> WorkerProcess:
+        """The process that belongs to the calling thread."""
+        if not hasattr(self._thread, "process"):
+            self._thread.process = WorkerProcess()
+            self._processes.append(self._thread.process)
+        own: WorkerProcess = self._thread.process
+        return own
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,7 +88,7 @@ class _Running:
 
 
 def histo_texture_encoder(card: EncoderCard, *, workers: int) -> HistoTextureEncoder:
-    """The descriptor as an encoder that works on `workers` threads.
+    """The descriptor as an encoder with `workers` workers.
 
     Raises CardError when the card is of another version of the descriptor.
     """
@@ -67,9 +96,3 @@ def histo_texture_encoder(card: EncoderCard, *, workers: int) -> HistoTextureEnc
     if found != (DIM, VERSION):
         raise CardError.other_descriptor(card.name, found=found, wanted=(DIM, VERSION))
     return HistoTextureEncoder(card, workers)
-
-
-def _describe(pixels: npt.NDArray[np.uint8], rows: npt.NDArray[np.intp], features: npt.NDArray[np.float32]) -> None:
-    """Fill the rows of `features` from the tiles of the same rows."""
-    for row in rows:
-        features[row] = tile_descriptor(pixels[row])

@@ -7,6 +7,8 @@ outside, so that the edge it crosses 0 at is smooth.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from wsi_features.slides.synthetic.anatomy import Anatomy, Piece
@@ -17,6 +19,8 @@ FOLD_GAIN = 0.95
 """How much denser tissue is in a fold: two layers, almost."""
 BLUR_UM = 3.5
 """Standard deviation of the defocus, in microns."""
+BUBBLE_BLUR_UM = 0.6
+"""Standard deviation of the defocus under an air bubble, in microns."""
 BUBBLE_SHIFT_UM = 9.0
 """How far an air bubble displaces what lies below it."""
 
@@ -68,6 +72,15 @@ def pen_field(anatomy: Anatomy, y: F64, x: F64) -> F32:
     half = float(np.clip(0.1 * piece.radius, 20, 350))
     streaks = np.clip(0.85 + 0.1 * anatomy.noise("ink", y, x, 0.3 * half), 0.5, 1)
     return np.asarray(np.minimum((half - distance) / 12, streaks), dtype=np.float32)
+
+
+FIELDS: dict[str, Callable[[Anatomy, F64, F64], F32]] = {
+    "pen": pen_field,
+    "fold": fold_field,
+    "blur": blur_field,
+    "bubble": bubble_field,
+}
+"""The field of each artefact, by its name in the spec; called with rows and columns in microns."""
 
 
 def marked(rgb: U8, ink: F32, colour: PenColour) -> U8:

@@ -15,6 +15,7 @@ from typing import IO, Any
 
 import numpy as np
 
+from wsi_features.slides.synthetic.ground import ground_of
 from wsi_features.slides.synthetic.noise import U8
 from wsi_features.slides.synthetic.pyramid import Spool, level_tiles
 from wsi_features.slides.synthetic.render import block_pixels
@@ -86,6 +87,8 @@ def _bands(scene: Scene, pool: Executor) -> Iterator[U8]:
     block_height, block_width = scene.block_px
     for row in range(-(-height // block_height)):
         band = np.empty((min(block_height, height - row * block_height), width, 3), np.uint8)
+        # Once, before all threads ask for it.
+        ground_of(scene, scene.block(row, 0))
         # Taken to the end, so that an error in any block is raised here.
         deque(pool.map(partial(_fill, scene, band, row), range(-(-width // block_width))), maxlen=0)
         yield band

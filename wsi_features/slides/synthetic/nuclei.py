@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-import numpy.typing as npt
 
 from wsi_features.slides.synthetic.colour import HAEMATOXYLIN_MAX
 from wsi_features.slides.synthetic.noise import F32, F64, I64, U8, hashed, key_of, smooth_noise, uniform
@@ -79,8 +78,8 @@ class Places:
     angle: F64
     pick: F64
 
-    def keep(self, wanted: npt.NDArray[np.bool_]) -> Places:
-        """Only the nuclei marked in `wanted` (n,)."""
+    def keep(self, wanted: I64) -> Places:
+        """Only the nuclei with the numbers `wanted`, in that order."""
         return Places(self.x[wanted], self.y[wanted], self.angle[wanted], self.pick[wanted])
 
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from wsi_features.slides.synthetic import artefacts
-from wsi_features.slides.synthetic.anatomy import Anatomy
-from wsi_features.slides.synthetic.noise import F32, F64, U8
+from wsi_features.slides.synthetic.artefacts import FIELDS
+from wsi_features.slides.synthetic.noise import U8
 from wsi_features.slides.synthetic.scene import Area, Scene, scene_of
 from wsi_features.slides.synthetic.spec import SlideSpec
 
@@ -45,23 +43,17 @@ class GroundTruth:
 def ground_truth(spec: SlideSpec) -> GroundTruth:
     """The truth of a slide, without making its pixels."""
     scene = scene_of(spec)
-    return GroundTruth(
-        labels=scene.labels,
-        downsample=float(scene.step),
-        pen=_mask(scene, artefacts.pen_field) if spec.pen else None,
-        fold=_mask(scene, artefacts.fold_field) if spec.fold else None,
-        blur=_mask(scene, artefacts.blur_field) if spec.blur else None,
-        bubble=_mask(scene, artefacts.bubble_field) if spec.bubble else None,
-    )
+    masks = {name: _mask(scene, name) if getattr(spec, name) else None for name in FIELDS}
+    return GroundTruth(scene.labels, float(scene.step), **masks)
 
 
-def _mask(scene: Scene, field: Callable[[Anatomy, F64, F64], F32]) -> Mask:
-    """Where a field interpolated between coarse pixels is above 0: at them and their neighbours."""
+def _mask(scene: Scene, name: str) -> Mask:
+    """Where an artefact's field interpolated between coarse pixels is above 0: at them and their neighbours."""
     height, width = scene.labels.shape
     known = np.zeros((height + 2, width + 2), np.bool_)
     for top in range(0, height + 2, _ROWS_AT_ONCE):
         rows = min(_ROWS_AT_ONCE, height + 2 - top)
-        known[top : top + rows] = field(scene.anatomy, *scene.centres(Area(top - 1, -1, rows, width + 2))) > 0
+        known[top : top + rows] = FIELDS[name](scene.anatomy, *scene.centres(Area(top - 1, -1, rows, width + 2))) > 0
     mask = np.zeros((height, width), np.bool_)
     for down in range(3):
         for right in range(3):

@@ -12,6 +12,7 @@ import yaml
 from wsi_features.encode.card import EncoderCard
 from wsi_features.encode.encoder import Encoder
 from wsi_features.encode.histo_texture import DIM, histo_texture_encoder, tile_descriptor
+from wsi_features.encode.histo_texture.encoder import TILES_BEFORE_PROCESSES
 from wsi_features.errors import CardError
 from wsi_features.resources import share
 from wsi_features.tiles.grid import TileBatch
@@ -47,10 +48,23 @@ def test_rows_come_in_the_order_of_the_batch(encoder: Encoder) -> None:
 
 
 @pytest.mark.parametrize("workers", [1, 3])
-def test_the_number_of_workers_changes_no_byte(card: EncoderCard, encoder: Encoder, workers: int) -> None:
-    other = histo_texture_encoder(card, workers=workers)
-    assert other.submit(batch()).rows().tobytes() == encoder.submit(batch()).rows().tobytes()
-    other.close()
+def test_neither_threads_nor_processes_change_a_byte(card: EncoderCard, workers: int) -> None:
+    encoder = histo_texture_encoder(card, workers=workers)
+    many = batch(TILES_BEFORE_PROCESSES)
+    in_this_process, elsewhere = (encoder.submit(many).rows() for _ in range(2))
+    assert in_this_process.tobytes() == elsewhere.tobytes()
+    assert elsewhere[::17].tobytes() == one_by_one(many.pixels[::17]).tobytes()
+    encoder.close()
+
+
+def test_processes_are_started_for_much_work_only_and_end_with_the_encoder(card: EncoderCard) -> None:
+    encoder = histo_texture_encoder(card, workers=2)
+    encoder.submit(batch(TILES_BEFORE_PROCESSES)).rows()
+    assert not encoder._processes
+    encoder.submit(batch(9)).rows()
+    assert len(encoder._processes) == 2
+    encoder.close()
+    assert all(process._process.returncode is not None for process in encoder._processes)
 
 
 def test_a_tile_does_not_depend_on_its_batch(encoder: Encoder) -> None:

@@ -14,12 +14,12 @@ GOLDEN = {
     "lab_a_mean": -1.6435,
     "hue_sin": 2.0385,
     "tissue_share": 0.9699,
-    "lbp_h_r1_bin4": -1.983,
-    "lbp_luminance_r4_bin9": 0.5758,
+    "lbp_h_r1_bin4": -2.0755,
+    "lbp_luminance_r4_bin9": -1.4659,
     "glcm_h_d4_entropy": 1.0291,
     "glcm_e_d8_contrast": 2.3336,
     "nuclei_density": 1.8215,
-    "nuclei_h_mean": -0.002,
+    "nuclei_h_mean": -0.0017,
     "band_e_4px": 2.0196,
     "gradient_e_4px_coherence": -1.9144,
     "layout_h_row1_column3": 0.2231,
@@ -45,4 +45,4 @@ def test_a_fixed_tile_keeps_its_values(features: dict[str, float], name: str) ->
 
 
 def test_the_whole_descriptor_keeps_its_sum(features: dict[str, float]) -> None:
-    assert sum(abs(value) for value in features.values()) == pytest.approx(205.965, abs=0.02)
+    assert sum(abs(value) for value in features.values()) == pytest.approx(231.338, abs=0.02)

@@ -17,6 +17,8 @@ from wsi_features.encode.histo_texture.worker import WorkerProcess
 from wsi_features.errors import CardError
 from wsi_features.tiles.grid import TileBatch
 
+TILES_BEFORE_PROCESSES = 128
+"""So many tiles are described by threads of this process, in about the time that worker processes take to start."""
 _PARTS_PER_WORKER = 4
 """A batch is cut into at most that many parts a worker, so that no worker waits long for the last one."""
 _LEAST_PART = 4
@@ -26,8 +28,7 @@ _LEAST_PART = 4
 class HistoTextureEncoder:
     """Computes one descriptor a tile. Each depends on its own tile alone, whatever the batch or the workers.
 
-    One worker is a thread. Several are processes, each fed by a thread of its own and
-    started when there is first work for it.
+    Once there is work enough, every worker is a process, fed by a thread of its own.
     """
 
     weights_digest = ""
@@ -36,21 +37,20 @@ class HistoTextureEncoder:
 
     def __init__(self, card: EncoderCard, workers: int) -> None:
         self.card = card
-        self._workers = workers
+        self._most_parts = workers * _PARTS_PER_WORKER
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="histo-texture")
         self._thread = threading.local()
         self._processes: list[WorkerProcess] = []
+        self._submitted = 0
 
     def submit(self, batch: TileBatch) -> _Running:
         """Start one batch; the rows of its invalid tiles are 0."""
         features = np.zeros((len(batch.pixels), DIM), np.float32)
         wanted = np.flatnonzero(batch.valid)
-        parts = min(self._workers * _PARTS_PER_WORKER, -(-len(wanted) // _LEAST_PART))
-        tasks = [
-            self._pool.submit(self._fill, features, batch.pixels, rows)
-            for rows in np.array_split(wanted, max(parts, 1))
-        ]
-        return _Running(features, tuple(tasks))
+        fill = self._fill_here if self._submitted < TILES_BEFORE_PROCESSES else self._fill_elsewhere
+        self._submitted += len(wanted)
+        parts = np.array_split(wanted, max(1, min(self._most_parts, len(wanted) // _LEAST_PART)))
+        return _Running(features, tuple(self._pool.submit(fill, features, batch.pixels, rows) for rows in parts))
 
     def close(self) -> None:
         """Stop the workers; parts not yet begun are given up."""
@@ -58,19 +58,18 @@ class HistoTextureEncoder:
         for process in self._processes:
             process.close()
 
-    def _fill(self, features: npt.NDArray[np.float32], pixels: Image, rows: npt.NDArray[np.intp]) -> None:
+    def _fill_here(self, features: npt.NDArray[np.float32], pixels: Image, rows: npt.NDArray[np.intp]) -> None:
         """Fill the given rows of `features` from the tiles of the same rows."""
-        describe = tile_descriptor if self._workers == 1 else self._own_process().describe
         for row in rows:
-            features[row] = describe(pixels[row])
+            features[row] = tile_descriptor(pixels[row])
 
-    def _own_process(self) -> WorkerProcess:
-        """The process that belongs to the calling thread."""
+    def _fill_elsewhere(self, features: npt.NDArray[np.float32], pixels: Image, rows: npt.NDArray[np.intp]) -> None:
+        """The same, in the process that belongs to the calling thread."""
         if not hasattr(self._thread, "process"):
             self._thread.process = WorkerProcess()
             self._processes.append(self._thread.process)
-        own: WorkerProcess = self._thread.process
-        return own
+        for row in rows:
+            features[row] = self._thread.process.describe(pixels[row])
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -21,6 +21,8 @@ ABOVE_SURROUND = 12
 LEAST_LEVEL = 40
 """... and reaches that level (0.31 OD)."""
 LEAST_AREA = 6
+FEW = 12
+"""With that many nuclei their statistics count half: one nucleus more or less must not turn a feature round."""
 
 FEATURES = (
     Feature("surround_h_mean", 26, 11),
@@ -28,16 +30,16 @@ FEATURES = (
     Feature("nuclei_area_share", 0.17, 0.09),
     Feature("nuclei_area_mean", 3.9, 0.35),
     Feature("nuclei_area_std", 3.8, 0.6),
-    Feature("nuclei_tiny_share", 0.17, 0.14),
-    Feature("nuclei_small_share", 0.4, 0.14),
-    Feature("nuclei_medium_share", 0.3, 0.12),
-    Feature("nuclei_large_share", 0.12, 0.08),
+    Feature("nuclei_tiny_share", 0.17, 0.2),
+    Feature("nuclei_small_share", 0.4, 0.2),
+    Feature("nuclei_medium_share", 0.3, 0.18),
+    Feature("nuclei_large_share", 0.12, 0.12),
     Feature("nuclei_eccentricity_mean", 0.76, 0.07),
-    Feature("nuclei_eccentricity_std", 0.18, 0.04),
+    Feature("nuclei_eccentricity_std", 0.18, 0.08),
     Feature("nuclei_extent_mean", 0.63, 0.05),
     Feature("nuclei_alignment", 0.3, 0.2),
     Feature("nuclei_spacing_mean", 2.6, 0.16),
-    Feature("nuclei_spacing_std", 1.6, 0.26),
+    Feature("nuclei_spacing_std", 1.6, 0.4),
     Feature("nuclei_spacing_ratio", 1.3, 0.2),
     Feature("nuclei_clumping", 0.65, 0.3),
     Feature("nuclei_h_mean", 92, 19),
@@ -83,7 +85,7 @@ def nuclei_features(planes: Planes) -> Values:
         return np.concatenate([known, typical])
     stain = [nuclei.darkness.mean(), nuclei.darkness.std(), _mean_level(eosin, mask)]
     found = np.array([*_sizes(nuclei), *_shapes(nuclei), *_spacing(nuclei, mask.size), _clumping(mask), *stain])
-    return np.concatenate([known, typical + (found - typical) * count / (count + 2)])
+    return np.concatenate([known, typical + (found - typical) * count / (count + FEW)])
 
 
 def nuclear_mask(haematoxylin: Image) -> Image:

@@ -21,6 +21,8 @@ RING = ((1, 0), (1, -1), (0, -1), (-1, -1), (-1, 0), (-1, 1), (0, 1), (1, 1))
 PATTERN_SCALES = (1, 2, 4)
 """Radii of the patterns in tile pixels: radius 1 on the tile, its half and its quarter."""
 PATTERNS = 10
+MARGIN = 3
+"""Levels by which a neighbour may be darker and still count as equal."""
 
 GREY_LEVELS = 16
 PAIR_STEPS = ((2, 1), (2, 2), (4, 2))
@@ -31,16 +33,16 @@ already averaged over 2 x 2 pixels.
 """
 
 _TYPICAL_PATTERNS = (
-    (0.22, 0.05),
-    (0.26, 0.04),
-    (0.20, 0.04),
-    (0.31, 0.04),
-    (0.39, 0.08),
-    (0.35, 0.05),
-    (0.25, 0.035),
-    (0.28, 0.035),
-    (0.42, 0.13),
-    (0.34, 0.05),
+    (0.15, 0.06),
+    (0.19, 0.055),
+    (0.16, 0.05),
+    (0.23, 0.06),
+    (0.31, 0.07),
+    (0.32, 0.07),
+    (0.265, 0.065),
+    (0.295, 0.065),
+    (0.6, 0.15),
+    (0.285, 0.07),
 )
 _TYPICAL_PROPERTIES = {
     "contrast": (1.2, 0.5),
@@ -84,19 +86,21 @@ def texture_features(planes: Planes) -> Values:
     return np.concatenate([np.sqrt(patterns).ravel(), properties.ravel()])
 
 
-def pattern_labels(image: Image) -> Image:
+def pattern_labels(image: Image, margin: int = MARGIN) -> Image:
     """The rotation-invariant uniform pattern of radius 1 round each inner pixel.
 
     `image` is uint8 (h, w) or (h, w, c), the labels are uint8 (h-2, w-2) or (h-2, w-2, c). 0 to 8
-    is the number of neighbours that are not darker than the pixel, where these follow each
-    other on the ring; 9 is any other pattern. Neighbours on the diagonal are interpolated bilinearly, in 1/256 steps so
-    that equal levels stay equal. Ojala, Pietikainen and Maenpaa 2002, IEEE TPAMI 24:971.
+    is the number of neighbours that are not darker than the pixel by more than `margin` levels, where these follow
+    each other on the ring; 9 is any other pattern. Neighbours on the diagonal are interpolated bilinearly, in 1/256 steps so
+    that equal levels stay equal. Ojala, Pietikainen and Maenpaa 2002, IEEE TPAMI 24:971; the margin is that of
+    Heikkila and Pietikainen 2006, IEEE TPAMI 28:657, without which rounding and noise decide the label of even areas.
     """
     cv2 = opencv()
-    inner = _shifted(image, 0, 0)
+    inner = cv2.subtract(_shifted(image, 0, 0), float(margin))
     wide = image.astype(np.uint16)
     # Bilinear weights at (0.7071, 0.7071): 128 for the corner, 53 for each side, 22 for the pixel itself.
-    side, corner, centre = wide * np.uint16(53), wide * np.uint16(128), _shifted(wide, 0, 0) * np.uint16(256 - 22)
+    side, corner = wide * np.uint16(53), wide * np.uint16(128)
+    centre = cv2.subtract(_shifted(wide, 0, 0) * np.uint16(256 - 22), float(256 * margin))
     codes = np.zeros(inner.shape, np.uint8)
     for x, y in RING:
         if x and y:

@@ -19,8 +19,6 @@ pytestmark = pytest.mark.golden
 
 def plain_tile(slide: Any, about: dict[str, Any], x: int, y: int) -> np.ndarray:
     """The tile at level-0 (x, y), averaged from the level that the store names."""
-    from PIL import Image
-
     downsample, span, size = about["level_downsample"], about["span"], about["tile_px"]
     left, top, width = x / downsample, y / downsample, span / downsample
     whole_left, whole_top = math.floor(left), math.floor(top)
@@ -28,7 +26,8 @@ def plain_tile(slide: Any, about: dict[str, Any], x: int, y: int) -> np.ndarray:
     corner = (round(whole_left * downsample), round(whole_top * downsample))
     image = slide.read_region(corner, about["level"], (needed, needed)).convert("RGB")
     if needed % size == 0:
-        return np.asarray(image.resize((size, size), Image.Resampling.BOX))
+        # Not resize(): it rounds up twice, once along each axis, and comes out 0.4 levels too bright.
+        return np.asarray(image.reduce(needed // size))
     # Pillow's box filter takes a pixel whole or not at all, so between pixels the average is written out.
     across, down = (_weights(start, width, needed, size) for start in (left - whole_left, top - whole_top))
     return np.rint(np.einsum("ay,yxc,bx->abc", down, np.asarray(image, float), across, optimize=True)).astype(np.uint8)

@@ -20,9 +20,10 @@ from one uint8 RGB tile alone; `FEATURE_NAMES` names its dimensions:
                                             nearby (coherence) and in all (alignment)
     181-212  layout_<stain>_row<r>_column<c> density in a 4 x 4 grid, less the tile's mean   kept      turned
 
-Quarter turns change nothing in tiles of a multiple of 16 px, and little in others. Each is given relative to fixed typical values (see `Feature`), so most lie between -2 and
-2 and none beyond 4. Nothing is fitted to a slide or a batch: equal pixels give equal bytes.
-Lengths are in pixels of the tile: 0.5 um/px is the scale that sizes were chosen for.
+Quarter turns change nothing else in tiles of a multiple of 16 px, and little in others.
+Each value is given relative to fixed typical ones (see `Feature`), so most lie between -2
+and 2 and none beyond 4. Nothing is fitted to a slide or a batch: equal pixels give equal
+bytes. Lengths are in pixels of the tile: 0.5 um/px is the scale that sizes were chosen for.
 """
 
 from wsi_features.encode.histo_texture.descriptor import DIM, FEATURE_NAMES, VERSION, tile_descriptor

@@ -90,10 +90,11 @@ def pattern_labels(image: Image, margin: int = MARGIN) -> Image:
     """The rotation-invariant uniform pattern of radius 1 round each inner pixel.
 
     `image` is uint8 (h, w) or (h, w, c), the labels are uint8 (h-2, w-2) or (h-2, w-2, c). 0 to 8
-    is the number of neighbours that are not darker than the pixel by more than `margin` levels, where these follow
-    each other on the ring; 9 is any other pattern. Neighbours on the diagonal are interpolated bilinearly, in 1/256 steps so
-    that equal levels stay equal. Ojala, Pietikainen and Maenpaa 2002, IEEE TPAMI 24:971; the margin is that of
-    Heikkila and Pietikainen 2006, IEEE TPAMI 28:657, without which rounding and noise decide the label of even areas.
+    is the number of neighbours not darker than the pixel by more than `margin` levels, where
+    these follow each other on the ring; 9 is any other pattern. Neighbours on the diagonal are
+    interpolated bilinearly, in 1/256 steps so that equal levels stay equal. Ojala, Pietikainen
+    and Maenpaa 2002, IEEE TPAMI 24:971; the margin is that of Heikkila and Pietikainen 2006,
+    IEEE TPAMI 28:657, without which rounding and noise decide the label of even areas.
     """
     cv2 = opencv()
     inner = cv2.subtract(_shifted(image, 0, 0), float(margin))

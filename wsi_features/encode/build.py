@@ -21,7 +21,7 @@ def build(
     """The encoder that `card` describes, ready to take batches.
 
     `weights` is a local file, `precision` the card's unless given. `device` is `auto`, `cpu`,
-    `cuda` or `cuda:N`; `workers` is the number of threads on a CPU, where histo-texture
+    `cuda` or `cuda:N`; `workers` is the number of cores used on a CPU, where histo-texture
     always runs. Raises EncoderError, or one of its kinds CardError and WeightsError.
     """
     if card.builder == "histo-texture":

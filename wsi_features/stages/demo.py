@@ -23,7 +23,7 @@ DEMO_SLIDES = {
     "glass-only": SlideSpec(width=6000, height=5000, seed=13, tissue=False),
 }
 
-_FIGURE_HEIGHT = 360
+_FIGURE_HEIGHT = 280
 
 _CONFIG = """\
 # Made by `wsi-features demo`. All settings with their meaning: resources/config.yaml

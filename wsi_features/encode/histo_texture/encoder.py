@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -64,12 +65,16 @@ class HistoTextureEncoder:
             features[row] = tile_descriptor(pixels[row])
 
     def _fill_elsewhere(self, features: npt.NDArray[np.float32], pixels: Image, rows: npt.NDArray[np.intp]) -> None:
-        """The same, in the process that belongs to the calling thread."""
+        """The same, in the process that belongs to the calling thread; one that has died is replaced for later batches."""
         if not hasattr(self._thread, "process"):
             self._thread.process = WorkerProcess()
             self._processes.append(self._thread.process)
-        for row in rows:
-            features[row] = self._thread.process.describe(pixels[row])
+        try:
+            for row in rows:
+                features[row] = self._thread.process.describe(pixels[row])
+        except subprocess.CalledProcessError:
+            del self._thread.process
+            raise
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -79,9 +79,19 @@ def tiny_vit(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture(scope="module", params=[0.5, 0.25, 0.2431])
+REAL_SLIDE = Path(__file__).parents[3] / "shared/slides/cmu-1-small-region.svs"
+"""A real Aperio slide at 0.499 um/px beside the checkout, where there is one."""
+
+
+@pytest.fixture(scope="module", params=[0.5, 0.25, 0.2431, 0.499])
 def slide_path(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A slide read one to one, one at half the size, and one at an odd scale."""
+    """A slide read one to one, one at half the size, one at an odd scale, and a real one."""
+    if request.param == 0.499:
+        if not REAL_SLIDE.is_file():
+            pytest.skip(f"no real slide at {REAL_SLIDE}")
+        link = tmp_path_factory.mktemp("real") / "0.499.svs"
+        link.symlink_to(REAL_SLIDE)
+        return link
     path = tmp_path_factory.mktemp("slides") / f"{request.param}.svs"
     shrink = 0.25 / request.param
     width, height = round(4352 * shrink), round(3072 * shrink)

@@ -107,4 +107,5 @@ def _plan(values: dict[str, Any], stages: Sequence[str]) -> Plan:
         raise click.UsageError("Give at least one slide, folder or manifest.")
     plan = Plan(config, manifest_from(values["sources"]))
     plan.check(stages)
+    runs.write_manifest(plan)
     return plan

@@ -68,6 +68,11 @@ class OutputError(UsageError):
         return cls(f"{path!r} is not an output folder (no manifest.json). Give the folder that was passed as --out.")
 
     @classmethod
+    def unwritable(cls, path: str, why: str) -> OutputError:
+        """Permission, or a file where the folder should be."""
+        return cls(f"the output folder {path!r} cannot be made or written ({why}). Choose another --out.")
+
+    @classmethod
     def ambiguous(cls, path: str, choices: Sequence[str]) -> OutputError:
         """Several feature sets, and none was chosen."""
         return cls(f"{path!r} holds several feature sets: {', '.join(choices)}. Choose one by its name.")

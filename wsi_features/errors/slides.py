@@ -29,6 +29,11 @@ class SlideFileError(SlideError):
         return cls(f"slide {slide_id!r}: {path!r} has 0 bytes. Copy the slide again, then rerun.")
 
     @classmethod
+    def unreadable(cls, slide_id: str, path: str, why: str) -> SlideFileError:
+        """The system refuses to read it: permission, a lost disk."""
+        return cls(f"slide {slide_id!r}: {path!r} cannot be read ({why}). Check permissions and the disk, then rerun.")
+
+    @classmethod
     def no_reader(cls, slide_id: str, path: str, found: str) -> SlideFileError:
         """No reader recognises the content."""
         return cls(

@@ -9,6 +9,7 @@ from pathlib import Path
 from wsi_features.cohort.manifest import ManifestRow
 from wsi_features.config import Config
 from wsi_features.encode.encoder import EMBED_VERSION
+from wsi_features.errors import AnnotationError, SlideFileError
 from wsi_features.recipe import Json, digest, fingerprint
 from wsi_features.slides import content_fingerprint
 from wsi_features.slides.opening import check_file
@@ -54,11 +55,23 @@ class Lineage:
 
 
 def lineage_of(row: ManifestRow) -> Lineage:
-    """Look at a slide's file and annotations. Raises SlideFileError when the slide's file is not usable."""
+    """Look at a slide's file and annotations. Raises SlideFileError or AnnotationError when one is not usable."""
     path = Path(row.path)
     check_file(row.slide_id, path)
-    annotations = hashlib.sha256(Path(row.annotations).read_bytes()).hexdigest() if row.annotations else ""
-    return Lineage(row.slide_id, content_fingerprint(path), row.mpp, annotations)
+    try:
+        content = content_fingerprint(path)
+    except OSError as error:
+        raise SlideFileError.unreadable(row.slide_id, row.path, error.strerror or str(error)) from error
+    return Lineage(row.slide_id, content, row.mpp, _annotations_digest(row))
+
+
+def _annotations_digest(row: ManifestRow) -> str:
+    if not row.annotations:
+        return ""
+    try:
+        return hashlib.sha256(Path(row.annotations).read_bytes()).hexdigest()
+    except OSError as error:
+        raise AnnotationError.unreadable(row.slide_id, row.annotations, error.strerror or str(error)) from error
 
 
 def embed_recipe(config: Config, encoder: Json) -> Json:

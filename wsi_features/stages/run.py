@@ -12,7 +12,7 @@ from wsi_features.cohort.records import STAGES, read_record
 from wsi_features.cohort.sheets import manifest_from
 from wsi_features.cohort.status import StatusRow, failed, read_status, statuses, write_status
 from wsi_features.config import load_config
-from wsi_features.errors import SlideError
+from wsi_features.errors import OutputError, SlideError
 from wsi_features.files import write_text
 from wsi_features.stages.boundary import INTERNAL, OK, SOME_FAILED
 from wsi_features.stages.plan import Plan
@@ -22,16 +22,17 @@ from wsi_features.store import FeatureStore
 
 
 def run(plan: Plan, progress: Progress, stages: Sequence[str] = STAGES) -> None:
-    """Take all slides of the plan through `stages`. Raises UsageError before anything has run."""
-    plan.check(stages)
-    write_manifest(plan)
+    """Take all slides of the plan, whose manifest is written, through `stages`."""
     for stage in stages:
         run_stage(stage, plan.shards, plan.config, plan.out, progress)
 
 
 def write_manifest(plan: Plan) -> None:
-    """Write OUT/manifest.json, the validated manifest."""
-    write_text(plan.out.manifest, plan.manifest.to_json(plan.config.tuning.slides_per_shard))
+    """Write OUT/manifest.json, the validated manifest. Raises OutputError when OUT cannot be written."""
+    try:
+        write_text(plan.out.manifest, plan.manifest.to_json(plan.config.tuning.slides_per_shard))
+    except OSError as error:
+        raise OutputError.unwritable(str(plan.out.root), error.strerror or str(error)) from error
 
 
 def collect(out: Outputs) -> tuple[StatusRow, ...]:
@@ -78,6 +79,8 @@ def embed(
     settings = {"encoders": [choice], "out": str(out), **sections}
     loaded = load_config(Path(config) if config else None, settings)
     plan = Plan(loaded, manifest_from([str(path)]))
+    plan.check(STAGES)
+    write_manifest(plan)
     run(plan, Silent())
     (row,) = collect(plan.out)
     if row.status == "failed":

@@ -129,6 +129,20 @@ def test_broken_slides_do_not_stop_the_others(
     assert tree(small) == tree(next((cohort / "features").rglob("small.zarr")))
 
 
+def test_annotations_that_cannot_be_used_fail_their_slide(slide_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "text.geojson").write_text("no outline")
+    (tmp_path / "tumour.geojson").write_text('{"type": "FeatureCollection", "features": []}')
+    sheet = tmp_path / "cohort.csv"
+    slide = slide_folder / "glass.svs"
+    rows = [
+        f"{name},{slide},{tmp_path / file}"
+        for name, file in (("a", "text.geojson"), ("b", "tumour.geojson"), ("c", "."))
+    ]
+    sheet.write_text("\n".join(["slide_id,path,annotations", *rows, ""]))
+    assert run_command(["run", str(sheet), "--out", str(tmp_path / "out"), "--no-report"]) == 1
+    assert {(row["reason"], row["stage"]) for row in status(tmp_path / "out").values()} == {("annotations", "tissue")}
+
+
 def test_a_failure_is_one_line_on_the_terminal(broken_slides: dict[str, Path], tmp_path: Path) -> None:
     command = [sys.executable, "-m", "wsi_features", "run", str(broken_slides["zero"]), "--out", str(tmp_path / "out")]
     done = subprocess.run(command, check=False, capture_output=True, text=True)
@@ -151,6 +165,24 @@ def test_a_run_killed_while_embedding_ends_with_the_same_bytes(
     assert list(out.glob("features/*/.*.zarr.*")), "it was not killed while a store was being written"
     assert subprocess.run(command, check=False, stdout=subprocess.DEVNULL).returncode == 0
     assert tree(out / "features") == tree(cohort / "features")
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("seed", range(30))
+def test_a_run_killed_at_any_time_ends_with_the_same_bytes(
+    slide_folder: Path, tmp_path: Path, cohort: Path, seed: int
+) -> None:
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "wsi_features", "run", str(slide_folder), "--out", str(out), "--stain", "macenko"]
+    for wait in np.random.default_rng(seed).uniform(0.2, 3.0, 3):
+        running = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        time.sleep(wait)
+        running.kill()
+        running.wait()
+        assert run_command(["check", str(out)]) == 0, "a store is visible that is not complete"
+    assert subprocess.run(command, check=False, stdout=subprocess.DEVNULL).returncode == 0
+    for part in ("features", "tiles", "stain", "slides"):
+        assert {k: v for k, v in tree(out / part).items() if not k.endswith(".tmp")} == tree(cohort / part)
 
 
 def test_the_python_call_gives_the_same_store(slide_folder: Path, cohort: Path, tmp_path: Path) -> None:

@@ -46,7 +46,8 @@ class Plan:
         return encoder_plans(self.config)
 
     def check(self, stages: Sequence[str]) -> None:
-        """Raise UsageError for what would stop `stages` on every slide: encoders, their tiles and weights."""
+        """Raise UsageError for what would stop `stages` on every slide: encoders, tiles, weights, stain target."""
+        stain_recipe_json(self.config.stain)
         for encoder in self.encoders:
             if "embed" in stages:
                 encoder.check_weights()

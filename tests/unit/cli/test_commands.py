@@ -65,6 +65,7 @@ def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixtu
         (["run", "SLIDE", "--overlap", "256"], "`tiles.overlap` is 256"),
         (["run", "SLIDE", "--config", "gone.yaml"], "config 'gone.yaml' cannot be read"),
         (["run", "SLIDE", "--config", '{"tiles": {"sise": 1}}'], "`tiles.sise` is 1"),
+        (["run", "SLIDE", "--config", '{"stain": {"method": "macenko", "target": "pink"}}'], "pink"),
         (["status", "."], "not an output folder"),
         (["embed", "--shard", "00000", "--out", "nowhere"], "'nowhere' is not an output folder"),
         (["run", "SLIDE", "--out", "/dev/null/results"], "the output folder '/dev/null/results' cannot be made"),

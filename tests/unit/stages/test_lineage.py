@@ -1,0 +1,73 @@
+"""Fingerprints: what changes them, what does not, and their values, which later releases must keep."""
+
+from dataclasses import replace
+
+import pytest
+
+from wsi_features.config import Config, config_from
+from wsi_features.stages.encoders import encoder_plans
+from wsi_features.stages.lineage import Lineage, feature_set_hash
+
+SLIDE = Lineage("s1", "c" * 64, None, "")
+
+GOLDEN = {
+    "preflight": "bd3ce8e53e1c",
+    "tissue": "8b630e4ea8da",
+    "tiles": "4651d57d860e",
+    "stain": "b0478459e368",
+    "embed": "2a1f6a18caa0",
+    "set": "19ea17fe",
+}
+"""First digits for the default config and a slide of known content."""
+
+
+def fingerprints(slide: Lineage, config: Config) -> dict[str, str]:
+    plan = encoder_plans(config)[0]
+    encoder = {"card": plan.card.canonical(), "weights": "", "precision": plan.precision}
+    return {
+        "preflight": slide.preflight(),
+        "tissue": slide.tissue(config),
+        "tiles": slide.tiles(config, plan.tiles),
+        "stain": slide.stain(config),
+        "embed": slide.embed(config, plan.tiles, encoder),
+        "set": feature_set_hash(config, plan.tiles, encoder),
+    }
+
+
+def changed(slide: Lineage, **sections: object) -> set[str]:
+    before, after = fingerprints(SLIDE, Config()), fingerprints(slide, config_from(sections, "test"))
+    return {stage for stage in before if before[stage] != after[stage]}
+
+
+def test_golden_fingerprints() -> None:
+    assert {stage: value[:12] for stage, value in fingerprints(SLIDE, Config()).items()} == GOLDEN
+
+
+@pytest.mark.parametrize(
+    ("sections", "stages"),
+    [
+        ({"tissue": {"mpp": 4.0}}, {"tissue", "tiles", "stain", "embed", "set"}),
+        ({"tiles": {"overlap": 8}}, {"tiles", "embed", "set"}),
+        ({"tiles": {"size": 256, "mpp": 0.5}}, set()),
+        ({"stain": {"method": "macenko"}}, {"stain", "embed", "set"}),
+        ({"stain": {"seed": 5}}, set()),
+        ({"read": {"min_coverage": 0.5}}, {"embed", "set"}),
+        ({"tuning": {"batch": 3, "workers": 7, "device": "cpu"}}, set()),
+        ({"report": {"figures": 0}, "out": "elsewhere"}, set()),
+    ],
+)
+def test_a_recipe_changes_its_stage_and_later_ones_only(sections: dict[str, object], stages: set[str]) -> None:
+    assert changed(SLIDE, **sections) == stages
+
+
+@pytest.mark.parametrize(
+    ("slide", "stages"),
+    [
+        (replace(SLIDE, content="d" * 64), {"preflight", "tissue", "tiles", "stain", "embed"}),
+        (replace(SLIDE, declared_mpp=0.25), {"preflight", "tissue", "tiles", "stain", "embed"}),
+        (replace(SLIDE, annotations="a" * 64), {"tissue", "tiles", "stain", "embed"}),
+        (replace(SLIDE, slide_id="other"), set()),
+    ],
+)
+def test_the_slide_changes_everything_made_of_it_but_never_the_folder(slide: Lineage, stages: set[str]) -> None:
+    assert changed(slide) == stages

@@ -1,4 +1,4 @@
-"""Fixtures for all tests: small slides made once a session."""
+"""Fixtures for all tests: small slides, made once for a test run."""
 
 from __future__ import annotations
 

@@ -83,9 +83,17 @@ class ResolutionError(SlideError):
 
 
 class TileReadError(SlideError):
-    """More tiles are missing or unreadable than the recipe accepts."""
+    """More of a slide is missing or unreadable than can be accepted."""
 
     reason: ClassVar[str] = "bad_tiles"
+
+    @classmethod
+    def overview(cls, slide_id: str, level: int, y: int, why: str) -> TileReadError:
+        """A level that the thumbnail is made from; without it no tissue can be found."""
+        return cls(
+            f"slide {slide_id!r}: the thumbnail cannot be made, level {level} is unreadable from row {y} ({why}). "
+            "Copy or export the slide again, then rerun."
+        )
 
     @classmethod
     def too_many(cls, slide_id: str, bad: Sequence[tuple[int, int, str]], total: int, allowed: float) -> TileReadError:

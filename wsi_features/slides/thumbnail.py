@@ -30,8 +30,7 @@ def thumbnail(slide_id: str, slide: Slide, native: float, wanted: float) -> npt.
         region = Region(0, top, slide.levels[level].size.width, bottom - top)
         pixels = slide.read(region, level)
         if pixels.status == "unreadable":
-            y = round(top * slide.levels[level].downsample)
-            raise TileReadError.too_many(slide_id, [(0, y, pixels.reason)], len(rows), 0.0)
+            raise TileReadError.overview(slide_id, level, top, pixels.reason)
         bands.append(cv2.resize(pixels.rgb, (size.width, out_rows), interpolation=cv2.INTER_AREA))
     return np.concatenate(bands)
 

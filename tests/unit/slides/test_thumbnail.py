@@ -46,5 +46,8 @@ def test_a_slide_coarser_than_wanted_is_not_enlarged() -> None:
 
 def test_damage_under_the_thumbnail_fails_the_slide() -> None:
     slide: Slide = ArraySlide(half_red(), unreadable=(Region(10, 20, 5, 5),))
-    with pytest.raises(TileReadError, match="slide 's1'"):
+    with pytest.raises(
+        TileReadError,
+        match="slide 's1': the thumbnail cannot be made, level 0 is unreadable from row 0 .declared unreadable.",
+    ):
         thumbnail("s1", slide, 1.0, 10.0)

@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from wsi_features.cohort.manifest import Manifest, ManifestRow, manifest_of_output
 from wsi_features.cohort.outputs import Outputs
@@ -51,6 +55,25 @@ class Cohort:
         if not path.is_dir():
             raise StoreError.absent(str(path))
         return FeatureStore.open(path)
+
+    def lazy_features(self) -> tuple[Any, npt.NDArray[np.int64]]:
+        """All slides' features as one dask array (N, d), and where each slide begins and the last one ends, (slides + 1,).
+
+        Nothing but the stores' records is read; dask's chunks are the stores' own. Slides without
+        tiles take no rows.
+        """
+        import dask.array as da
+
+        stores = list(self)
+        bounds = np.cumsum([0, *(len(store) for store in stores)], dtype=np.int64)
+        parts = [
+            da.from_array(s.features, chunks=s.features.chunks, name=s.fingerprint)  # type: ignore[no-untyped-call]  # dask is untyped
+            for s in stores
+            if len(s)
+        ]
+        if not parts:
+            return da.empty((0, stores[0].dim if stores else 0), dtype=np.float32), bounds
+        return da.concatenate(parts), bounds  # type: ignore[no-untyped-call]  # as above
 
     def slide(self, slide_id: str) -> ManifestRow:
         """The manifest row of a slide. Raises KeyError."""

@@ -1,14 +1,20 @@
-"""Fixtures for all tests: small slides, made once for a test run."""
+"""Fixtures for all tests: small slides and a tiny network with its weights, made once for a test run."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
+from wsi_features.encode.card import EncoderCard
 from wsi_features.slides.synthetic import SlideSpec, write_slide
+
+if TYPE_CHECKING:
+    import torch
 
 # Snakemake runs and torch otherwise use all cores in each of several test processes.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -21,6 +27,16 @@ FINE = SlideSpec(width=4352, height=3072, seed=4, mpp=0.2431, objective=40)
 
 GLASS = SlideSpec(width=2560, height=1792, seed=5, mpp=0.5, objective=20, tissue=False)
 """A slide without tissue."""
+
+TINY_VIT = {
+    "model": "vit_tiny_patch16_224",
+    "img_size": 32,
+    "depth": 2,
+    "embed_dim": 24,
+    "num_heads": 3,
+    "reg_tokens": 4,
+}
+"""What timm makes a network of in milliseconds, with one class token and four registers."""
 
 
 @pytest.fixture(scope="session")
@@ -49,3 +65,51 @@ def broken_slides(tmp_path: Path, slide_folder: Path) -> dict[str, Path]:
 def rng() -> np.random.Generator:
     """Seeded random numbers."""
     return np.random.default_rng(0)
+
+
+@pytest.fixture(scope="session")
+def tiny_card() -> Callable[..., EncoderCard]:
+    """Makes cards of a tiny vision transformer: `arguments` adds to what timm is given, other keywords are fields."""
+
+    def card(arguments: dict[str, Any] | None = None, **changes: Any) -> EncoderCard:
+        fields = {
+            "name": "tiny",
+            "builder": "timm",
+            "arguments": TINY_VIT | (arguments or {}),
+            "tile_px": 48,
+            "tile_mpp": 0.5,
+            "mpp_range": (0.4, 0.6),
+            "input_px": 32,
+            "output": "cls+mean",
+            "dim": 48,
+            "prefix_tokens": 5,
+            "licence": "-",
+            "source": "-",
+        }
+        return EncoderCard.model_validate(fields | changes)
+
+    return card
+
+
+@pytest.fixture(scope="session")
+def tiny_network(tiny_card: Callable[..., EncoderCard]) -> torch.nn.Module:
+    """The network of `tiny_card`, made by timm itself, with weights large enough that every token matters."""
+    import timm
+    import torch
+
+    torch.manual_seed(3)
+    arguments = dict(tiny_card().arguments)
+    made: torch.nn.Module = timm.create_model(arguments.pop("model"), num_classes=0, **arguments)
+    for parameter in made.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    return made.eval().requires_grad_(requires_grad=False)
+
+
+@pytest.fixture(scope="session")
+def tiny_weights(tiny_network: torch.nn.Module, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The weights of `tiny_network` in a file; tests must not change it."""
+    from safetensors.torch import save_file
+
+    path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
+    save_file(tiny_network.state_dict(), path)
+    return path

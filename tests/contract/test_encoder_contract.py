@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -16,38 +17,20 @@ from wsi_features.encode.build import build, encoder_recipe
 from wsi_features.encode.card import EncoderCard, Precision
 from wsi_features.encode.encoder import Encoder, Pending, Ready
 from wsi_features.encode.registry import card_named
-from wsi_features.encode.timm_network import outline, unfilled_network
 from wsi_features.tiles.grid import TileBatch
 
-TINY = {"model": "vit_tiny_patch16_224", "img_size": 32, "depth": 1, "embed_dim": 24, "num_heads": 3, "reg_tokens": 4}
 SIZE = 64  # the least that histo-texture takes
-
-
-def card(**changes: Any) -> EncoderCard:
-    fields = {
-        "name": "tiny",
-        "builder": "timm",
-        "arguments": TINY,
-        "tile_px": SIZE,
-        "tile_mpp": 0.5,
-        "mpp_range": (0.4, 0.6),
-        "input_px": 32,
-        "output": "cls+mean",
-        "dim": 48,
-        "prefix_tokens": 5,
-        "licence": "-",
-        "source": "-",
-    }
-    return EncoderCard.model_validate(fields | changes)
 
 
 class LeftColour:
     """The smallest encoder there can be: the mean colour of a tile's left half, at once."""
 
-    card = card(name="left-colour", output="descriptor", dim=3)
     weights_digest = ""
     precision: Precision = "fp32"
     device: Literal["cpu", "cuda"] = "cpu"
+
+    def __init__(self, card: EncoderCard) -> None:
+        self.card = card
 
     def submit(self, batch: TileBatch) -> Pending:
         return Ready(batch.pixels[:, :, : SIZE // 2].astype(np.float32).mean((1, 2)))
@@ -56,26 +39,18 @@ class LeftColour:
         pass
 
 
-def tiny_vit(folder: Path) -> Encoder:
-    import torch
-    from safetensors.torch import save_file
-
-    generator = torch.Generator().manual_seed(5)
-    wanted = unfilled_network(card(), outline(card())).state_dict()
-    save_file({k: torch.randn(v.shape, generator=generator) * 0.3 for k, v in wanted.items()}, folder / "w.safetensors")
-    return build(card(), weights=folder / "w.safetensors", device="cpu", workers=2)
-
-
-ENCODERS: dict[str, Callable[[Path], Encoder]] = {
-    "smallest": lambda _: LeftColour(),
-    "timm": tiny_vit,
-    "histo-texture": lambda _: build(card_named("histo-texture"), workers=2),
+ENCODERS: dict[str, Callable[[Callable[..., EncoderCard], Path], Encoder]] = {
+    "smallest": lambda card, _: LeftColour(card(name="left-colour", output="descriptor", dim=3)),
+    "timm": lambda card, weights: build(card(), weights=weights, device="cpu", workers=2),
+    "histo-texture": lambda *_: build(card_named("histo-texture"), workers=2),
 }
 
 
 @pytest.fixture(scope="module", params=ENCODERS)
-def encoder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Encoder]:
-    built = ENCODERS[request.param](tmp_path_factory.mktemp("weights"))
+def encoder(
+    request: pytest.FixtureRequest, tiny_card: Callable[..., EncoderCard], tiny_weights: Path
+) -> Iterator[Encoder]:
+    built = ENCODERS[request.param](partial(tiny_card, tile_px=SIZE), tiny_weights)
     yield built
     built.close()
 

@@ -3,8 +3,9 @@ from __future__ import annotations
 import gc
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,28 +24,16 @@ from wsi_features.encode.timm_network import outline
 from wsi_features.errors import WeightsError
 from wsi_features.tiles.grid import TileBatch
 
-TINY = {"model": "vit_tiny_patch16_224", "img_size": 32, "depth": 2, "embed_dim": 24, "num_heads": 3, "reg_tokens": 4}
 MEAN, STD = [0.7, 0.5, 0.6], [0.2, 0.25, 0.3]
 
+Card = Callable[..., EncoderCard]
+Built = Callable[..., TimmEncoder]
 
-def card(**changes: Any) -> EncoderCard:
-    fields = {
-        "name": "tiny",
-        "builder": "timm",
-        "arguments": TINY,
-        "tile_px": 48,
-        "tile_mpp": 0.5,
-        "mpp_range": (0.4, 0.6),
-        "input_px": 32,
-        "mean": MEAN,
-        "std": STD,
-        "output": "cls+mean",
-        "dim": 48,
-        "prefix_tokens": 5,
-        "licence": "-",
-        "source": "-",
-    }
-    return EncoderCard.model_validate(fields | changes)
+
+@pytest.fixture(scope="module")
+def card(tiny_card: Card) -> Card:
+    """The tiny card, with a normalisation that tells the channels apart."""
+    return partial(tiny_card, mean=MEAN, std=STD)
 
 
 def batch(count: int = 5, size: int = 48, seed: int = 1) -> TileBatch:
@@ -52,33 +41,21 @@ def batch(count: int = 5, size: int = 48, seed: int = 1) -> TileBatch:
     return TileBatch(pixels, np.arange(count), np.ones(count, np.bool_))
 
 
-@pytest.fixture(scope="module")
-def network() -> torch.nn.Module:
-    """Made by timm itself, with weights large enough that every token matters."""
-    torch.manual_seed(3)
-    arguments: dict[str, Any] = {k: v for k, v in TINY.items() if k != "model"}
-    made = timm.create_model("vit_tiny_patch16_224", num_classes=0, **arguments)
-    for parameter in made.parameters():
-        torch.nn.init.normal_(parameter, std=0.3)
-    return made.eval().requires_grad_(requires_grad=False)
+@pytest.fixture
+def built_from(card: Card) -> Built:
+    """Builds the tiny encoder, or the one given, from a weights file."""
 
+    def built(path: Path, given: EncoderCard | None = None, precision: Any = "fp32") -> TimmEncoder:
+        return build_timm(given or card(), path, precision=precision, device="cpu", workers=2)
 
-@pytest.fixture(scope="module")
-def weights(network: torch.nn.Module, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
-    save_file(network.state_dict(), path)
-    return path
+    return built
 
 
 @pytest.fixture
-def encoder(weights: Path) -> Iterator[TimmEncoder]:
-    built = built_from(weights)
+def encoder(built_from: Built, tiny_weights: Path) -> Iterator[TimmEncoder]:
+    built = built_from(tiny_weights)
     yield built
     built.close()
-
-
-def built_from(path: Path, given: EncoderCard | None = None, precision: Any = "fp32") -> TimmEncoder:
-    return build_timm(given or card(), path, precision=precision, device="cpu", workers=2)
 
 
 def plain_tokens(network: torch.nn.Module, pixels: np.ndarray) -> torch.Tensor:
@@ -87,8 +64,8 @@ def plain_tokens(network: torch.nn.Module, pixels: np.ndarray) -> torch.Tensor:
     return network.forward_features(v2.functional.normalize(image, MEAN, STD))
 
 
-def test_features_are_those_of_the_plain_network(network: torch.nn.Module, encoder: TimmEncoder) -> None:
-    tokens = plain_tokens(network, batch().pixels)
+def test_features_are_those_of_the_plain_network(tiny_network: torch.nn.Module, encoder: TimmEncoder) -> None:
+    tokens = plain_tokens(tiny_network, batch().pixels)
     expected = torch.cat([tokens[:, 0], tokens[:, 5:].mean(1)], dim=1).numpy()
     rows = encoder.submit(batch()).rows()
     np.testing.assert_allclose(rows, expected, atol=1e-4)
@@ -96,17 +73,19 @@ def test_features_are_those_of_the_plain_network(network: torch.nn.Module, encod
 
 
 @pytest.mark.parametrize(("output", "tokens"), [("cls", slice(0, 1)), ("mean", slice(5, None))])
-def test_each_recipe_takes_its_tokens(network: torch.nn.Module, weights: Path, output: str, tokens: slice) -> None:
-    expected = plain_tokens(network, batch().pixels)[:, tokens].mean(1).numpy()
-    built = built_from(weights, card(output=output, dim=24))
+def test_each_recipe_takes_its_tokens(
+    built_from: Built, card: Card, tiny_network: torch.nn.Module, tiny_weights: Path, output: str, tokens: slice
+) -> None:
+    expected = plain_tokens(tiny_network, batch().pixels)[:, tokens].mean(1).numpy()
+    built = built_from(tiny_weights, card(output=output, dim=24))
     np.testing.assert_allclose(built.submit(batch()).rows(), expected, atol=1e-4)
     built.close()
 
 
 def test_a_pickled_state_dict_gives_the_same_bytes_as_safetensors(
-    network: torch.nn.Module, encoder: TimmEncoder, tmp_path: Path
+    built_from: Built, tiny_network: torch.nn.Module, encoder: TimmEncoder, tmp_path: Path
 ) -> None:
-    torch.save({"state_dict": network.state_dict()}, tmp_path / "tiny.pt")
+    torch.save({"state_dict": tiny_network.state_dict()}, tmp_path / "tiny.pt")
     other = built_from(tmp_path / "tiny.pt")
     assert other.submit(batch()).rows().tobytes() == encoder.submit(batch()).rows().tobytes()
     assert other.weights_digest != encoder.weights_digest
@@ -115,9 +94,9 @@ def test_a_pickled_state_dict_gives_the_same_bytes_as_safetensors(
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
 def test_half_precision_stays_close_to_fp32_and_is_not_fp32(
-    weights: Path, encoder: TimmEncoder, precision: str
+    built_from: Built, tiny_weights: Path, encoder: TimmEncoder, precision: str
 ) -> None:
-    half = built_from(weights, precision=precision)
+    half = built_from(tiny_weights, precision=precision)
     rows, exact = half.submit(batch()).rows(), encoder.submit(batch()).rows()
     cosine = (rows * exact).sum(1) / (np.linalg.norm(rows, axis=1) * np.linalg.norm(exact, axis=1))
     assert cosine.min() > 0.999
@@ -127,36 +106,38 @@ def test_half_precision_stays_close_to_fp32_and_is_not_fp32(
     half.close()
 
 
-def test_fp16_is_finer_than_bf16(weights: Path, encoder: TimmEncoder) -> None:
+def test_fp16_is_finer_than_bf16(built_from: Built, tiny_weights: Path, encoder: TimmEncoder) -> None:
     exact = encoder.submit(batch()).rows()
     errors = []
     for precision in ("fp16", "bf16"):
-        half = built_from(weights, precision=precision)
+        half = built_from(tiny_weights, precision=precision)
         errors.append(np.abs(half.submit(batch()).rows() - exact).max())
         half.close()
     assert errors[0] < errors[1] / 2
 
 
-def test_the_card_s_precision_is_used_unless_another_is_given(weights: Path) -> None:
+def test_the_card_s_precision_is_used_unless_another_is_given(card: Card, tiny_weights: Path) -> None:
     given = card(precision="bf16")
     expected: list[tuple[Precision | None, Precision]] = [(None, "bf16"), ("fp32", "fp32")]
     for asked, used in expected:
-        built = build(given, weights=weights, precision=asked, device="cpu")
+        built = build(given, weights=tiny_weights, precision=asked, device="cpu")
         assert built.precision == used
         built.close()
 
 
 @pytest.mark.parametrize("workers", [1, 3, 5])
-def test_the_number_of_threads_leaves_the_bytes_alone(weights: Path, encoder: TimmEncoder, workers: int) -> None:
-    other = build_timm(card(), weights, precision="fp32", device="cpu", workers=workers)
+def test_the_number_of_threads_leaves_the_bytes_alone(
+    card: Card, tiny_weights: Path, encoder: TimmEncoder, workers: int
+) -> None:
+    other = build_timm(card(), tiny_weights, precision="fp32", device="cpu", workers=workers)
     assert other.submit(batch(13)).rows().tobytes() == encoder.submit(batch(13)).rows().tobytes()
     other.close()
 
 
-def test_a_closed_encoder_leaves_torch_s_own_threads_as_they_were(weights: Path) -> None:
+def test_a_closed_encoder_leaves_torch_s_own_threads_as_they_were(built_from: Built, tiny_weights: Path) -> None:
     before = torch.get_num_threads()
     torch.set_num_threads(3)
-    built = built_from(weights)
+    built = built_from(tiny_weights)
     built.submit(batch()).rows()
     built.close()
     with ThreadPoolExecutor(1) as executor:
@@ -179,10 +160,10 @@ def test_pixels_that_cannot_be_written_or_lie_apart_are_taken(encoder: TimmEncod
 
 
 def test_a_published_file_with_its_classifier_is_taken_without_it(
-    network: torch.nn.Module, encoder: TimmEncoder, tmp_path: Path
+    built_from: Built, tiny_network: torch.nn.Module, encoder: TimmEncoder, tmp_path: Path
 ) -> None:
     head = {"head.weight": torch.ones(10, 24), "head.bias": torch.ones(10)}
-    save_file(network.state_dict() | head, tmp_path / "w.safetensors")
+    save_file(tiny_network.state_dict() | head, tmp_path / "w.safetensors")
     built = built_from(tmp_path / "w.safetensors")
     assert np.array_equal(built.submit(batch()).rows(), encoder.submit(batch()).rows())
     built.close()
@@ -214,9 +195,9 @@ def with_a_nan(state: dict[str, Any]) -> None:
     ],
 )
 def test_weights_that_are_not_the_card_s_model_are_refused(
-    network: torch.nn.Module, tmp_path: Path, change: Any, told: str
+    built_from: Built, tiny_network: torch.nn.Module, tmp_path: Path, change: Any, told: str
 ) -> None:
-    state = dict(network.state_dict())
+    state = dict(tiny_network.state_dict())
     change(state)
     save_file(state, tmp_path / "w.safetensors")
     with pytest.raises(WeightsError, match=f"encoder 'tiny': .*{told}"):
@@ -226,16 +207,20 @@ def test_weights_that_are_not_the_card_s_model_are_refused(
 @pytest.mark.parametrize(
     "changes", [{"parameters": 12}, {"weights_sha256": "0" * 64}, {"dim": 24}, {"prefix_tokens": 1}]
 )
-def test_a_card_that_states_something_else_is_refused(weights: Path, changes: dict[str, Any]) -> None:
+def test_a_card_that_states_something_else_is_refused(
+    built_from: Built, card: Card, tiny_weights: Path, changes: dict[str, Any]
+) -> None:
     with pytest.raises(WeightsError, match="the card says"):
-        built_from(weights, card(**changes))
+        built_from(tiny_weights, card(**changes))
 
 
 @pytest.mark.parametrize(
     ("model", "px"),
     [("test_resnet", 96), ("efficientvit_m0", 224), ("convit_tiny", 224), ("eva02_tiny_patch14_224", 224)],
 )
-def test_networks_of_other_kinds_give_the_features_of_timm(model: str, px: int, tmp_path: Path) -> None:
+def test_networks_of_other_kinds_give_the_features_of_timm(
+    built_from: Built, card: Card, model: str, px: int, tmp_path: Path
+) -> None:
     """Running statistics, tables kept from the first image, plain tensors, unsaved buffers."""
     torch.manual_seed(4)
     plain = timm.create_model(model, num_classes=0).eval()
@@ -253,7 +238,9 @@ def test_networks_of_other_kinds_give_the_features_of_timm(model: str, px: int, 
     built.close()
 
 
-def test_submit_returns_while_the_device_still_works() -> None:
+@pytest.fixture
+def gated() -> Iterator[tuple[HostStage, threading.Event]]:
+    """A stage that computes only once its gate is set, and the gate."""
     gate = threading.Event()
 
     def slow(pixels: torch.Tensor) -> torch.Tensor:
@@ -261,26 +248,25 @@ def test_submit_returns_while_the_device_still_works() -> None:
         return pixels.float().mean((1, 2))
 
     stage = HostStage(slow, threads=1)
-    first, second = stage.submit(batch(2).pixels), stage.submit(batch(3).pixels)
+    yield stage, gate
     gate.set()
-    assert (second.rows().shape, first.rows().shape) == ((3, 3), (2, 3))
     stage.close()
 
 
-def test_a_batch_may_be_changed_after_it_was_submitted() -> None:
-    gate = threading.Event()
+def test_submit_returns_while_the_device_still_works(gated: tuple[HostStage, threading.Event]) -> None:
+    stage, gate = gated
+    first, second = stage.submit(batch(2).pixels), stage.submit(batch(3).pixels)
+    gate.set()
+    assert (second.rows().shape, first.rows().shape) == ((3, 3), (2, 3))
 
-    def slow(pixels: torch.Tensor) -> torch.Tensor:
-        assert gate.wait(30)
-        return pixels.float().mean((1, 2))
 
-    stage = HostStage(slow, threads=1)
+def test_a_batch_may_be_changed_after_it_was_submitted(gated: tuple[HostStage, threading.Event]) -> None:
+    stage, gate = gated
     pixels = np.full((1, 4, 5, 3), 7, np.uint8)
     pending = stage.submit(pixels)
     pixels[:] = 200
     gate.set()
     assert pending.rows().tolist() == [[7.0, 7.0, 7.0]]
-    stage.close()
 
 
 def test_an_error_on_the_device_reaches_the_one_who_waits() -> None:
@@ -293,8 +279,8 @@ def test_an_error_on_the_device_reaches_the_one_who_waits() -> None:
     stage.close()
 
 
-def test_closing_lets_go_of_the_network_and_takes_no_more_batches(weights: Path) -> None:
-    built = built_from(weights)
+def test_closing_lets_go_of_the_network_and_takes_no_more_batches(built_from: Built, tiny_weights: Path) -> None:
+    built = built_from(tiny_weights)
     built.submit(batch()).rows()
     work = weakref.ref(built._stage._work)  # type: ignore[attr-defined]
     built.close()

@@ -6,7 +6,9 @@ A handle that has raised once refuses every later read, also of good tiles
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Self
 
@@ -44,7 +46,8 @@ class OpenSlideReader:
         from openslide import OpenSlideError
 
         downsample = self.levels[level].downsample
-        corner = (round(region.x * downsample), round(region.y * downsample))
+        # OpenSlide starts at whole level-0 pixels, and interpolates where these are no whole pixels of the level.
+        corner = (math.floor(region.x * downsample + 1e-6), math.floor(region.y * downsample + 1e-6))
         try:
             if self._handle is None:
                 self._handle = _opened(self._slide_id, self._path)
@@ -53,7 +56,8 @@ class OpenSlideReader:
             self.close()
             white = np.full((region.height, region.width, 3), 255, np.uint8)
             return Pixels(white, 0.0, "unreadable", one_line(error))
-        return composed_on_white(rgba)
+        shift = (min(0.0, corner[0] / downsample - region.x), min(0.0, corner[1] / downsample - region.y))
+        return replace(composed_on_white(rgba), shift=shift)
 
     def close(self) -> None:
         """Close the handle; a later read opens it again."""

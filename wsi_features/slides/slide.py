@@ -50,12 +50,15 @@ class Pixels:
 
     `coverage` is the share of pixels that the file holds (alpha), 0 to 1. `status` is
     `missing` when it holds none, `unreadable` when decoding failed; `reason` then says why.
+    `shift` is how far, in level pixels along x and y and never more than 0, the first pixel lies
+    before the region's corner, for readers that cannot start anywhere.
     """
 
     rgb: npt.NDArray[np.uint8]
     coverage: float
     status: PixelStatus
     reason: str = ""
+    shift: tuple[float, float] = (0.0, 0.0)
 
 
 class Slide(Protocol):

@@ -26,6 +26,7 @@ def tile_pixels(slide: Slide, x: int, y: int, scale: TileScale) -> Pixels:
     if read.status == "unreadable":
         blank = np.full((scale.size, scale.size, 3), 255, np.uint8)
         return Pixels(blank, 0.0, read.status, read.reason)
+    across, down = across.moved(read.shift[0]), down.moved(read.shift[1])
     return Pixels(_resampled(read.rgb, across, down, scale.size), read.coverage, read.status, read.reason)
 
 
@@ -42,8 +43,12 @@ class _Window:
         # A level may be a fraction of a pixel smaller than the slide: its last pixel then stands for the rest.
         start, width = position / scale.downsample, scale.span / scale.downsample
         first = min(math.floor(start), extent - 1)
-        last = min(math.ceil(start + width - 1e-9), extent)
+        last = min(math.ceil(start + width - 1e-9) + (not scale.downsample.is_integer()), extent)
         return cls(first, max(1, last - first), start - first, width)
+
+    def moved(self, shift: float) -> _Window:
+        """The same tile in pixels that start `shift` beside the first one asked for."""
+        return _Window(self.first, self.pixels, self.start - shift, self.width)
 
     @property
     def whole(self) -> bool:
@@ -77,4 +82,7 @@ def _averaged(values: npt.NDArray[np.float32], window: _Window, size: int) -> np
         share = np.clip(np.minimum(high, first + tap + 1) - np.maximum(low, first + tap), 0, None)
         total += share
         out += share.astype(np.float32)[:, None, None] * values[pixel]
-    return np.divide(out, np.maximum(total, 1e-9)[:, None, None], dtype=np.float32, casting="same_kind")
+    # At the edge of a level that is a fraction of a pixel short, its last pixel stands for the rest.
+    beyond = total < 1e-6
+    out[beyond], total[beyond] = values[first[beyond]], 1.0
+    return np.divide(out, total[:, None, None], dtype=np.float32, casting="same_kind")

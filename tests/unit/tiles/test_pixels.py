@@ -6,7 +6,7 @@ import pytest
 from wsi_features.geometry import Region
 from wsi_features.slides import ArraySlide
 from wsi_features.tiles import tile_scale
-from wsi_features.tiles.pixels import tile_pixels
+from wsi_features.tiles.pixels import _averaged, _Window, tile_pixels
 
 
 def positions(height: int = 240, width: int = 400) -> np.ndarray:
@@ -79,3 +79,9 @@ def test_what_the_slide_does_not_hold_is_reported() -> None:
     assert tile_pixels(ArraySlide(rgba), 64, 0, scale).status == "missing"
     broken = ArraySlide(noise(), unreadable=(Region(0, 0, 1, 1),))
     assert tile_pixels(broken, 0, 0, scale).status == "unreadable"
+
+
+def test_a_window_that_ends_beyond_the_last_pixel_repeats_it() -> None:
+    window = _Window(0, 4, 3.4, 2.0)
+    values = np.array([10, 20, 30, 40], np.float32)[:, None, None].repeat(3, axis=2)
+    assert _averaged(values, window, 2)[:, 0, 0].tolist() == [40, 40]

@@ -54,6 +54,8 @@ class Tuning(_Section):
     batch: int = Field(64, ge=1, le=65536, description="Tiles in one batch")
     workers: int = Field(0, ge=0, le=1024, description="Reading threads; 0 takes the cores of this process")
     slides_per_shard: int = Field(32, ge=1, description="Slides in one cluster job")
+    inspect_seconds: float = Field(30, gt=0, le=86400, description="Time to open a slide in; one that needs more fails")
+    inspect_mib: int = Field(2048, ge=256, description="Memory to open a slide in, MiB; one that needs more fails")
 
 
 class Config(_Section):

@@ -8,6 +8,7 @@ import pytest
 
 from wsi_features.geometry import Region, Size
 from wsi_features.slides import ArraySlide, Slide, open_slide
+from wsi_features.slides.image_reader import ImageReader
 
 HEIGHT, WIDTH = 384, 640
 
@@ -42,7 +43,32 @@ def openslide_slide(folder: Path) -> Slide:
     return open_slide("s1", path)
 
 
-READERS: dict[str, Callable[[Path], Slide]] = {"array": array_slide, "openslide": openslide_slide}
+def png_slide(folder: Path) -> Slide:
+    """A plain image, which never states a resolution."""
+    from PIL import Image
+
+    Image.fromarray(content()).save(folder / "slide.png", dpi=(300, 300))
+    return ImageReader("s1", str(folder / "slide.png"), smallest_side=64)
+
+
+def untiled_tiff_slide(folder: Path) -> Slide:
+    """A TIFF of strips with a resolution, which OpenSlide does not know."""
+    import tifffile
+
+    path = folder / "slide.tif"
+    tifffile.imwrite(path, content(), photometric="rgb", resolution=(20_000, 20_000), resolutionunit="CENTIMETER")
+    return ImageReader("s1", str(path), smallest_side=64)
+
+
+READERS: dict[str, Callable[[Path], Slide]] = {
+    "array": array_slide,
+    "openslide": openslide_slide,
+    "image png": png_slide,
+    "image tiff": untiled_tiff_slide,
+}
+
+STATED_MPP = {"array": 0.5, "openslide": 0.5, "image png": None, "image tiff": 0.5}
+"""What the file of each reader says; None where its format cannot say it."""
 
 
 @pytest.fixture(params=READERS)
@@ -57,10 +83,18 @@ def test_levels_run_from_fine_to_coarse(slide: Slide) -> None:
     assert slide.levels[1].size == Size(WIDTH // 4, HEIGHT // 4)
 
 
-def test_the_resolution_comes_with_its_source(slide: Slide) -> None:
-    first = slide.mpp_candidates[0]
-    assert (first.x, first.y) == (0.5, 0.5)
+@pytest.mark.parametrize("name", [name for name in READERS if STATED_MPP[name] is not None])
+def test_the_resolution_comes_with_its_source(name: str, tmp_path: Path) -> None:
+    with READERS[name](tmp_path) as slide:
+        first = slide.mpp_candidates[0]
+    assert (first.x, first.y, first.usable) == (STATED_MPP[name], STATED_MPP[name], True)
     assert first.source
+
+
+@pytest.mark.parametrize("name", [name for name in READERS if STATED_MPP[name] is None])
+def test_a_resolution_that_is_not_stated_is_not_invented(name: str, tmp_path: Path) -> None:
+    with READERS[name](tmp_path) as slide:
+        assert slide.mpp_candidates == ()
 
 
 def test_a_region_of_level_0_is_read_in_its_place(slide: Slide) -> None:

@@ -9,8 +9,9 @@ from typing import Any
 import click
 
 from wsi_features.cohort.sheets import SHEET_SUFFIXES, manifest_from, rows_with_unique_ids, slide_files, to_csv
+from wsi_features.config import Tuning
 from wsi_features.stages.boundary import OK, SOME_FAILED
-from wsi_features.stages.preflight import inspected
+from wsi_features.stages.isolation import Inspector
 
 
 @click.command(short_help="What is known of slides: reader, levels, resolution, problems.")
@@ -18,7 +19,9 @@ from wsi_features.stages.preflight import inspected
 @click.option("--json", "as_json", is_flag=True, help="One JSON object for each slide, one a line.")
 def inspect(sources: tuple[str, ...], as_json: bool) -> int:
     """Open every slide and say what was found, without reading more than its metadata."""
-    described = [inspected(row) for row in manifest_from(sources)]
+    rows, limits = manifest_from(sources), Tuning()
+    with Inspector(limits.inspect_seconds, limits.inspect_mib) as inspector:
+        described = [inspector.described(row) for row in rows]
     for about in described:
         click.echo(json.dumps(about, ensure_ascii=False) if as_json else _paragraph(about))
     return SOME_FAILED if any(about["status"] == "failed" for about in described) else OK
@@ -47,7 +50,10 @@ def _paragraph(about: dict[str, Any]) -> str:
     stated = f"{mpp['value']:g} um/px ({mpp['source']})" if mpp["value"] else "not usable"
     lines = [f"{name}: {about['status']}", f"  reader      {about['reader']}", f"  levels      {levels}"]
     lines.append(f"  resolution  {stated}")
-    lines += [f"  stated by   {c['source']}: {c['x']:g} x {c['y']:g} um/px" for c in mpp["candidates"]]
+    lines += [
+        f"  stated by   {c['source']}: {c['x']:g} x {c['y']:g} um/px{'' if c['usable'] else ' (shown only)'}"
+        for c in mpp["candidates"]
+    ]
     lines += [f"  warning     {text}" for text in about["warnings"]]
     if about["status"] == "failed":
         lines.append(f"  remedy      {about['remedy']}")

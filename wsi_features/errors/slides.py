@@ -49,6 +49,71 @@ class SlideFileError(SlideError):
             "The file is probably cut short or damaged: copy or export it again, then rerun."
         )
 
+    @classmethod
+    def timed_out(cls, slide_id: str, path: str, seconds: float) -> SlideFileError:
+        """A reader that hangs, or a disk that does."""
+        return cls(
+            f"slide {slide_id!r}: {path!r} could not be opened within {seconds:g} s. "
+            "Check the file and its disk, or raise `tuning.inspect_seconds`, then rerun."
+        )
+
+    @classmethod
+    def crashed(cls, slide_id: str, path: str, ending: str) -> SlideFileError:
+        """The reader's process is gone; `ending` says by which signal or exit code."""
+        return cls(
+            f"slide {slide_id!r}: the reader crashed on {path!r} ({ending}). "
+            "The file is probably damaged: copy or export it again, then rerun."
+        )
+
+    @classmethod
+    def out_of_memory(cls, slide_id: str, path: str, mib: int) -> SlideFileError:
+        """Opening takes more memory than any sound slide needs."""
+        return cls(
+            f"slide {slide_id!r}: opening {path!r} needs more than {mib} MiB of memory. The file is probably "
+            "damaged: copy or export it again, or raise `tuning.inspect_mib`, then rerun."
+        )
+
+    @classmethod
+    def reader_fault(cls, slide_id: str, path: str, kind: str, why: str) -> SlideFileError:
+        """The reader raised what no reader should; `kind` is the name of its class."""
+        return cls(
+            f"slide {slide_id!r}: the reader failed on {path!r} ({kind}: {why}). "
+            "If other programs open the file, report this as a fault; until then set `skip` in the manifest."
+        )
+
+    @classmethod
+    def image_too_large(cls, slide_id: str, path: str, *, width: int, height: int, most: int) -> SlideFileError:
+        """A plain image is held in memory as a whole, so its size is limited."""
+        return cls(
+            f"slide {slide_id!r}: {path!r} is a plain image of {width} x {height} pixels; at most "
+            f"{most / 1_000_000:g} megapixels are held in memory. "
+            "Convert it to a tiled pyramidal TIFF, for example with `vips tiffsave --tile --pyramid`."
+        )
+
+    @classmethod
+    def image_not_rgb(cls, slide_id: str, path: str, found: str) -> SlideFileError:
+        """Other colours would have to be converted by a rule that the file does not state."""
+        return cls(
+            f"slide {slide_id!r}: {path!r} holds {found}; wanted 8-bit RGB, or RGBA with plain alpha. "
+            "Convert it to 8-bit RGB, then rerun."
+        )
+
+    @classmethod
+    def image_turned(cls, slide_id: str, path: str, orientation: object) -> SlideFileError:
+        """Programs differ in whether they turn it, so positions on it would have two meanings."""
+        return cls(
+            f"slide {slide_id!r}: {path!r} is stored turned (orientation tag {orientation}, wanted 1 or none). "
+            "Save it upright without the tag, then rerun."
+        )
+
+    @classmethod
+    def image_pages(cls, slide_id: str, path: str, pages: int) -> SlideFileError:
+        """Channels, focal planes or series: which of them is the slide is not stated."""
+        return cls(
+            f"slide {slide_id!r}: {path!r} holds {pages} full-resolution pages; wanted one. "
+            "Export the page that is the slide as an 8-bit RGB TIFF."
+        )
+
 
 class ResolutionError(SlideError):
     """The slide's microns per pixel are unknown, implausible or too coarse."""

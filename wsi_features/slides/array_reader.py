@@ -39,7 +39,8 @@ class ArraySlide:
         self.levels = tuple(
             Level(Size(a.shape[1], a.shape[0]), float(d)) for a, d in zip(self._arrays, downsamples, strict=True)
         )
-        self.mpp_candidates = (MppCandidate("array", mpp, mpp),) if mpp is not None else ()
+        stated = (MppCandidate("array", mpp, mpp),) if mpp is not None else ()
+        self.mpp_candidates: tuple[MppCandidate, ...] = stated
         self.properties: Mapping[str, str] = MappingProxyType({})
 
     def read(self, region: Region, level: int) -> Pixels:
@@ -79,9 +80,17 @@ def _with_alpha(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
 
 
 def _reduced(rgba: npt.NDArray[np.uint8], factor: int) -> npt.NDArray[np.uint8]:
+    if factor == 1:
+        return rgba
     height, width = (rgba.shape[0] // factor) * factor, (rgba.shape[1] // factor) * factor
-    blocks = rgba[:height, :width].reshape(height // factor, factor, width // factor, factor, 4)
-    averaged: npt.NDArray[np.uint8] = np.rint(blocks.mean(axis=(1, 3), dtype=np.float64)).astype(np.uint8)
+    # Rows first, then columns, in whole numbers: several times as fast as one mean over both, and equal to the bit.
+    whole = np.uint16 if factor <= 16 else np.uint32  # 16 * 16 * 255 still fits
+    rows = rgba[:height, :width].reshape(height // factor, factor, width, 4).sum(axis=1, dtype=whole)
+    columns = rows.reshape(height // factor, width // factor, factor, 4)
+    sums = columns[:, :, 0].copy()
+    for i in range(1, factor):
+        sums += columns[:, :, i]
+    averaged: npt.NDArray[np.uint8] = np.rint(sums / factor**2).astype(np.uint8)
     return averaged
 
 

@@ -22,12 +22,15 @@ def open_slide(slide_id: str, path: Path) -> Slide:
 
     Raises SlideFileError when the file is absent, empty, not a regular file, unknown or damaged.
     """
+    from wsi_features.slides.image_reader import ImageReader, image_format
     from wsi_features.slides.openslide_reader import OpenSlideReader, openslide_format
 
     check_file(slide_id, path)
-    if openslide_format(str(path)) is None:
-        raise SlideFileError.no_reader(slide_id, str(path), _first_bytes(path))
-    return OpenSlideReader(slide_id, str(path))
+    if openslide_format(str(path)) is not None:
+        return OpenSlideReader(slide_id, str(path))
+    if image_format(str(path)) is not None:
+        return ImageReader(slide_id, str(path))
+    raise SlideFileError.no_reader(slide_id, str(path), _first_bytes(path))
 
 
 def check_file(slide_id: str, path: Path) -> None:

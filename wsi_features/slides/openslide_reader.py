@@ -17,6 +17,7 @@ import numpy as np
 from wsi_features.errors import SlideFileError
 from wsi_features.geometry import Region, Size
 from wsi_features.slides.array_reader import composed_on_white
+from wsi_features.slides.resolution import nominal_candidate, tiff_candidate
 from wsi_features.slides.slide import Level, MppCandidate, Pixels
 
 if TYPE_CHECKING:
@@ -96,12 +97,15 @@ def _opened(slide_id: str, path: str) -> OpenSlide:
 
 def _mpp_candidates(properties: Mapping[str, str]) -> tuple[MppCandidate, ...]:
     pairs = (("openslide", "openslide.mpp-x", "openslide.mpp-y"), ("aperio text", "aperio.MPP", "aperio.MPP"))
-    found = []
+    found: list[MppCandidate | None] = []
     for source, key_x, key_y in pairs:
         x, y = _number(properties.get(key_x)), _number(properties.get(key_y))
         if x is not None and y is not None:
             found.append(MppCandidate(source, x, y))
-    return tuple(found)
+    x, y = _number(properties.get("tiff.XResolution")), _number(properties.get("tiff.YResolution"))
+    found.append(tiff_candidate(x, y, properties.get("tiff.ResolutionUnit", "none")))
+    found.append(nominal_candidate(_number(properties.get("openslide.objective-power"))))
+    return tuple(candidate for candidate in found if candidate is not None)
 
 
 def _bounds(properties: Mapping[str, str]) -> Region | None:

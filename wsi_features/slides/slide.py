@@ -29,11 +29,15 @@ class Level:
 
 @dataclass(frozen=True, slots=True)
 class MppCandidate:
-    """What one source says of the resolution, in um/px along x and y."""
+    """What one source says of the resolution, in um/px along x and y.
+
+    `usable` says whether it may be used as the resolution, or is only shown.
+    """
 
     source: str
     x: float
     y: float
+    usable: bool = True
 
 
 @dataclass(frozen=True, slots=True)

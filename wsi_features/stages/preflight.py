@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from wsi_features.cohort.manifest import ManifestRow
-from wsi_features.errors import ResolutionError, SlideError
-from wsi_features.slides import Resolution, Slide, open_slide, resolution
+from wsi_features.errors import ResolutionError, SlideError, SlideFileError
+from wsi_features.slides import MppCandidate, Resolution, Slide, open_slide, resolution
+from wsi_features.slides.resolution import NOMINAL
 
-_OBJECTIVE_MICRONS = 10.0
-"""Microns per pixel times objective power that scanners mostly give (0.25 at 40x, 0.5 at 20x)."""
+_AGREEMENT, _NOMINAL_AGREEMENT = 0.05, 0.3
+"""How far two stated resolutions, and a resolution and the objective's nominal, may differ without a warning."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,23 +47,38 @@ def describe(row: ManifestRow, slide: Slide) -> Preflight:
 
 
 def inspected(row: ManifestRow) -> dict[str, Any]:
-    """Open a slide and describe it; one that cannot be opened is described by its error."""
+    """Open a slide and describe it; one that cannot be opened is described by its error.
+
+    An unknown file may hang or crash the process: `Inspector` calls this in one of its own.
+    """
     try:
         with open_slide(row.slide_id, Path(row.path)) as slide:
             return describe(row, slide).description
     except SlideError as error:
-        return {
-            "slide_id": row.slide_id,
-            "status": "failed",
-            "reason": error.reason,
-            "reader": None,
-            "mpp": {"value": None, "source": None, "candidates": []},
-            "levels": [],
-            "bounds": None,
-            "properties": {},
-            "warnings": [],
-            "remedy": str(error),
-        }
+        return described_failure(row.slide_id, error)
+
+
+def described_failure(slide_id: str, error: SlideError) -> dict[str, Any]:
+    """The description of a slide that could not be opened."""
+    return {
+        "slide_id": slide_id,
+        "status": "failed",
+        "reason": error.reason,
+        "reader": None,
+        "mpp": {"value": None, "source": None, "candidates": []},
+        "levels": [],
+        "bounds": None,
+        "properties": {},
+        "warnings": [],
+        "remedy": str(error),
+    }
+
+
+def refuse_failed(about: dict[str, Any]) -> None:
+    """Raise the error that a failed description was made of, with its reason and message."""
+    if about["status"] == "failed":
+        kind = ResolutionError if about["reason"] == ResolutionError.reason else SlideFileError
+        raise kind(about["remedy"])
 
 
 def _warnings(slide: Slide, found: Resolution | None) -> list[str]:
@@ -70,9 +86,17 @@ def _warnings(slide: Slide, found: Resolution | None) -> list[str]:
     size = slide.levels[0].size
     if len(slide.levels) == 1 and size.area > 50_000_000:
         warnings.append(f"only one level of {size.width} x {size.height} pixels: thumbnails are slow to read")
-    power = slide.properties.get("openslide.objective-power", "")
-    if found and power.isdecimal() and int(power) > 0:
-        nominal = _OBJECTIVE_MICRONS / int(power)
-        if abs(found.mpp - nominal) / nominal > 0.3:
-            warnings.append(f"{found.mpp:g} um/px does not fit the stated {power}x objective (about {nominal:g} um/px)")
-    return warnings
+    return warnings + _contradictions(slide.mpp_candidates, found)
+
+
+def _contradictions(candidates: tuple[MppCandidate, ...], found: Resolution | None) -> list[str]:
+    """Where usable statements differ by more than 5 %, and where the one in use is far from the objective's nominal."""
+    told = []
+    stated = sorted(((c.x + c.y) / 2, c.source) for c in candidates if c.usable)
+    if stated and stated[-1][0] > stated[0][0] * (1 + _AGREEMENT):
+        (low, low_source), (high, high_source) = stated[0], stated[-1]
+        told.append(f"the file states {low:g} um/px ({low_source}) and {high:g} um/px ({high_source})")
+    nominal = next((c.x for c in candidates if c.source == NOMINAL), None)
+    if found and nominal and abs(found.mpp - nominal) / nominal > _NOMINAL_AGREEMENT:
+        told.append(f"{found.mpp:g} um/px does not fit the stated objective power (about {nominal:g} um/px)")
+    return told

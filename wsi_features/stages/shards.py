@@ -13,6 +13,7 @@ from wsi_features.config import Config
 from wsi_features.stages.boundary import guarded
 from wsi_features.stages.embed import Embedding, embed_one, merged_result
 from wsi_features.stages.encoders import encoder_plans
+from wsi_features.stages.isolation import Inspector
 from wsi_features.stages.progress import Progress
 from wsi_features.stages.stain import stain_of
 from wsi_features.stages.tiles import tiles_of
@@ -57,7 +58,8 @@ def _carried(row: ManifestRow, before: Sequence[Record]) -> SlideResult | None:
 @contextmanager
 def _work(stage: str, config: Config, out: Outputs, progress: Progress) -> Iterator[Work]:
     if stage == "tissue":
-        yield lambda row: tissue_of(row, config, out)
+        with Inspector(config.tuning.inspect_seconds, config.tuning.inspect_mib) as inspector:
+            yield lambda row: tissue_of(row, config, out, inspector)
     elif stage == "tiles":
         plans = encoder_plans(config)
         yield lambda row: tiles_of(row, config, plans, out)

@@ -17,6 +17,7 @@ from wsi_features.errors import ArtifactError
 from wsi_features.files import read_json, write_bytes, write_json
 from wsi_features.geometry import Size
 from wsi_features.slides import Slide, open_slide, resolution, thumbnail
+from wsi_features.stages.isolation import Inspector
 from wsi_features.stages.lineage import Lineage, lineage_of
 from wsi_features.stages.preflight import describe
 from wsi_features.tissue import TissueMask, annotated_mask, mask_from_png, mask_mpp, otsu_segmenter, png_bytes, to_text
@@ -24,13 +25,17 @@ from wsi_features.tissue import TissueMask, annotated_mask, mask_from_png, mask_
 _PICTURE_PX = 1024
 
 
-def tissue_of(row: ManifestRow, config: Config, out: Outputs) -> SlideResult:
-    """Make the tissue artifacts of one slide, or find that they are right already."""
+def tissue_of(row: ManifestRow, config: Config, out: Outputs, inspector: Inspector) -> SlideResult:
+    """Make the tissue artifacts of one slide, or find that they are right already.
+
+    The slide is opened here only after `inspector` could open it.
+    """
     lineage = lineage_of(row)
     wanted = lineage.tissue(config)
     try:
         _, about = read_tissue(row.slide_id, out, wanted)
     except ArtifactError:
+        inspector.check(row)
         about = _make(row, config, out, lineage)
     return SlideResult("ok", "tissue", fingerprint=wanted, facts=_facts(about))
 

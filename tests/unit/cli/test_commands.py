@@ -88,7 +88,7 @@ def test_inspect_gives_one_json_object_a_slide(slide_folder: Path, capsys: pytes
     assert set(fine) >= {"slide_id", "status", "reason", "reader", "mpp", "levels", "warnings"}
     assert (fine["slide_id"], fine["reader"]) == ("fine", "openslide")
     assert fine["mpp"]["value"] == 0.2431
-    assert fine["mpp"]["candidates"][0] == {"source": "openslide", "x": 0.2431, "y": 0.2431}
+    assert fine["mpp"]["candidates"][0] == {"source": "openslide", "x": 0.2431, "y": 0.2431, "usable": True}
     assert fine["levels"][1] == {"width": 1088, "height": 768, "downsample": 4.0}
 
 

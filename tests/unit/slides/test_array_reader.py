@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 
 from wsi_features.geometry import Region, Size
 from wsi_features.slides import ArraySlide
@@ -41,3 +42,12 @@ def test_declared_damage_is_reported_where_it_is_touched() -> None:
     assert slide.read(Region(24, 0, 8, 8), 0).status == "ok"
     assert slide.read(Region(25, 1, 8, 8), 0).status == "unreadable"
     assert slide.read(Region(8, 2, 1, 1), 1).status == "unreadable"
+
+
+@pytest.mark.parametrize("factor", [2, 3, 4, 16, 17])
+def test_a_coarser_level_is_the_rounded_mean_to_the_bit(factor: int, rng: np.random.Generator) -> None:
+    fine = rng.integers(0, 256, (factor * 3 + 1, factor * 5 + 2, 3), dtype=np.uint8)
+    fine[:factor, :factor] = 255  # the largest sum
+    coarse = ArraySlide(fine, downsamples=(1, factor)).read(Region(0, 0, 5, 3), 1)
+    wanted = fine[: factor * 3, : factor * 5].reshape(3, factor, 5, factor, 3).mean(axis=(1, 3))
+    np.testing.assert_array_equal(coarse.rgb, np.rint(wanted))

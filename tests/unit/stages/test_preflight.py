@@ -1,0 +1,54 @@
+"""What preflight says of a slide's resolution: every candidate, and where they contradict each other."""
+
+import numpy as np
+import pytest
+
+from wsi_features.cohort.manifest import ManifestRow
+from wsi_features.slides import ArraySlide, MppCandidate
+from wsi_features.slides.resolution import NOMINAL
+from wsi_features.stages.preflight import describe
+
+ROW = ManifestRow(slide_id="s1", path="s1.svs")
+
+
+def stating(*candidates: MppCandidate) -> ArraySlide:
+    slide = ArraySlide(np.zeros((4, 6, 3), np.uint8))
+    slide.mpp_candidates = candidates
+    return slide
+
+
+def warnings(*candidates: MppCandidate, row: ManifestRow = ROW) -> list[str]:
+    found: list[str] = describe(row, stating(*candidates)).description["warnings"]
+    return found
+
+
+def test_each_candidate_is_listed_with_whether_it_may_be_used() -> None:
+    slide = stating(MppCandidate("a", 0.5, 0.502), MppCandidate(NOMINAL, 0.25, 0.25, usable=False))
+    assert describe(ROW, slide).description["mpp"]["candidates"] == [
+        {"source": "a", "x": 0.5, "y": 0.502, "usable": True},
+        {"source": NOMINAL, "x": 0.25, "y": 0.25, "usable": False},
+    ]
+
+
+@pytest.mark.parametrize("values", [(0.5, 0.53), (0.53, 0.5), (0.5, 0.51, 0.53)])
+def test_usable_statements_more_than_5_percent_apart_are_told(values: tuple[float, ...]) -> None:
+    (told,) = warnings(*(MppCandidate(f"source {v}", v, v) for v in values))
+    assert told == "the file states 0.5 um/px (source 0.5) and 0.53 um/px (source 0.53)"
+
+
+def test_near_or_unusable_statements_are_no_contradiction() -> None:
+    assert warnings(MppCandidate("a", 0.5, 0.5), MppCandidate("b", 0.52, 0.52)) == []
+    assert warnings(MppCandidate("a", 0.5, 0.5), MppCandidate("tiff resolution", 352.8, 352.8, usable=False)) == []
+
+
+@pytest.mark.parametrize(("mpp", "told"), [(0.25, True), (0.34, True), (0.36, False), (0.64, False), (0.66, True)])
+def test_a_resolution_far_from_the_nominal_of_the_objective_is_told(mpp: float, told: bool) -> None:
+    found = warnings(MppCandidate("a", mpp, mpp), MppCandidate(NOMINAL, 0.5, 0.5, usable=False))
+    expected = f"{mpp:g} um/px does not fit the stated objective power (about 0.5 um/px)"
+    assert found == ([expected] if told else [])
+
+
+def test_the_manifests_value_is_compared_with_the_nominal_too() -> None:
+    row = ManifestRow(slide_id="s1", path="s1.svs", mpp=0.25)
+    (told,) = warnings(MppCandidate("a", 0.5, 0.5), MppCandidate(NOMINAL, 0.5, 0.5, usable=False), row=row)
+    assert told.startswith("0.25 um/px does not fit")

@@ -43,11 +43,6 @@ class Region:
     width: int
     height: int
 
-    @property
-    def size(self) -> Size:
-        """Width and height of the box."""
-        return Size(self.width, self.height)
-
     def inside(self, size: Size) -> bool:
         """Whether the whole box lies on a level of `size` pixels."""
         return self.x >= 0 and self.y >= 0 and self.x + self.width <= size.width and self.y + self.height <= size.height

@@ -51,10 +51,15 @@ def _paragraph(about: dict[str, Any]) -> str:
     lines = [f"{name}: {about['status']}", f"  reader      {about['reader']}", f"  levels      {levels}"]
     lines.append(f"  resolution  {stated}")
     lines += [
-        f"  stated by   {c['source']}: {c['x']:g} x {c['y']:g} um/px{'' if c['usable'] else ' (shown only)'}"
+        f"  stated by   {c['source']}: {_number(c['x'])} x {_number(c['y'])} um/px{'' if c['usable'] else ' (shown only)'}"
         for c in mpp["candidates"]
     ]
     lines += [f"  warning     {text}" for text in about["warnings"]]
     if about["status"] == "failed":
         lines.append(f"  remedy      {about['remedy']}")
     return "\n".join(lines)
+
+
+def _number(value: float | str) -> str:
+    """What is not finite comes as a word."""
+    return value if isinstance(value, str) else f"{value:g}"

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from wsi_features.encode.card import EncoderCard
-from wsi_features.errors import CardError, WeightsError
+from wsi_features.errors import CardError, WeightsError, one_line
 
 if TYPE_CHECKING:
     import torch
@@ -111,7 +111,7 @@ def _width(card: EncoderCard, network: nn.Module) -> int:
         with torch.inference_mode():
             rows = feature_rows(card, network(torch.zeros(1, 3, card.input_px, card.input_px, device=device)))
     except _refusals(device.type) as error:
-        wanted = f"a width of images that the network takes ({_one_line(error)})"
+        wanted = f"a width of images that the network takes ({_words(error)})"
         raise CardError.invalid(card.name, "input_px", card.input_px, wanted) from error
     if rows.ndim != 2 or rows.shape[1] == 0:
         wanted = f"a recipe that makes one row an image of what this network returns (it makes {tuple(rows.shape)})"
@@ -140,7 +140,7 @@ def _made(card: EncoderCard, device: str) -> nn.Module:
         with torch.device(device):
             network: nn.Module = timm.create_model(model, pretrained=False, num_classes=0, **arguments)
     except _refusals(device) as error:
-        wanted = f"what timm takes ({_one_line(error)})"
+        wanted = f"what timm takes ({_words(error)})"
         raise CardError.invalid(card.name, "arguments", card.arguments, wanted) from error
     return network.eval().requires_grad_(requires_grad=False)
 
@@ -189,5 +189,5 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+def _words(error: Exception) -> str:
+    return one_line(error) or type(error).__name__

@@ -24,7 +24,7 @@
 The second column is the reason code that records and status tables carry.
 """
 
-from wsi_features.errors.base import SlideError, UsageError, WsiFeaturesError
+from wsi_features.errors.base import SlideError, UsageError, WsiFeaturesError, one_line
 from wsi_features.errors.cohort import ConfigError, ManifestError, OutputError, manifest_problem
 from wsi_features.errors.encoders import (
     CardError,
@@ -61,4 +61,5 @@ __all__ = [
     "WeightsError",
     "WsiFeaturesError",
     "manifest_problem",
+    "one_line",
 ]

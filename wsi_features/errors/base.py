@@ -1,8 +1,13 @@
-"""The root of the error tree."""
+"""The root of the error tree, and the form that every message has."""
 
 from __future__ import annotations
 
 from typing import ClassVar
+
+
+def one_line(text: object) -> str:
+    """A text for a message, whatever a file or a foreign library put into it: no line breaks, no control bytes."""
+    return " ".join("".join(c if c.isprintable() else " " for c in str(text)).split())
 
 
 class WsiFeaturesError(Exception):

@@ -19,10 +19,9 @@ from weakref import WeakValueDictionary
 import numpy as np
 import numpy.typing as npt
 
-from wsi_features.errors import SlideFileError
+from wsi_features.errors import SlideFileError, one_line
 from wsi_features.geometry import Region, Size
 from wsi_features.slides.array_reader import ArraySlide
-from wsi_features.slides.openslide_reader import one_line
 from wsi_features.slides.resolution import tiff_candidate
 from wsi_features.slides.slide import Level, MppCandidate, Pixels
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
-from wsi_features.errors import SlideFileError
+from wsi_features.errors import SlideFileError, one_line
 from wsi_features.geometry import Region, Size
 from wsi_features.slides.array_reader import composed_on_white
 from wsi_features.slides.resolution import nominal_candidate, tiff_candidate
@@ -79,11 +79,6 @@ def openslide_format(path: str) -> str | None:
 
     vendor: str | None = OpenSlide.detect_format(path)
     return vendor
-
-
-def one_line(error: BaseException) -> str:
-    """The text of an error of a foreign library, without line breaks or control bytes."""
-    return " ".join("".join(c if c.isprintable() else " " for c in str(error)).split())
 
 
 def _opened(slide_id: str, path: str) -> OpenSlide:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from wsi_features.cohort.records import SlideResult
-from wsi_features.errors import SlideError, UsageError
+from wsi_features.errors import SlideError, UsageError, one_line
 
 OK, SOME_FAILED, USAGE, INTERNAL, INTERRUPTED = 0, 1, 2, 3, 130
 """Exit codes."""
@@ -26,13 +26,13 @@ def guarded(slide_id: str, stage: str, work: Callable[[], SlideResult]) -> Slide
     try:
         result = work()
     except SlideError as error:
-        result = SlideResult("failed", stage, reason=error.reason, message=printable(str(error)))
+        result = SlideResult("failed", stage, reason=error.reason, message=one_line(error))
     except (UsageError, MemoryError):
         raise
     except Exception as error:  # noqa: BLE001 - the boundary: a fault with one slide must not lose the others
         _log.exception("slide %s: internal error in %s", slide_id, stage)
         message = f"slide {slide_id!r}: internal error in {stage}: {type(error).__name__}: {error}. See the log."
-        result = SlideResult("failed", stage, reason="internal", message=printable(message))
+        result = SlideResult("failed", stage, reason="internal", message=one_line(message))
     return replace(result, seconds=round(time.perf_counter() - started, 3))
 
 
@@ -44,17 +44,12 @@ def exit_code(work: Callable[[], int], tell: Callable[[str], None]) -> int:
         tell(str(error))
         return USAGE
     except SlideError as error:
-        tell(printable(str(error)))
+        tell(one_line(error))
         return SOME_FAILED
     except KeyboardInterrupt:
         tell("interrupted; finished work is kept and the same command goes on from there")
         return INTERRUPTED
     except Exception as error:  # noqa: BLE001 - the boundary
         _log.exception("internal error")
-        tell(f"internal error: {type(error).__name__}: {printable(str(error))}. The log has the traceback.")
+        tell(f"internal error: {type(error).__name__}: {one_line(error)}. The log has the traceback.")
         return INTERNAL
-
-
-def printable(text: str) -> str:
-    """One line without control bytes, whatever a file or a library put into it."""
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())

@@ -22,8 +22,7 @@ from types import TracebackType
 from typing import IO, Any, Self, cast
 
 from wsi_features.cohort.manifest import ManifestRow
-from wsi_features.errors import SlideFileError
-from wsi_features.stages.boundary import printable
+from wsi_features.errors import SlideFileError, one_line
 from wsi_features.stages.preflight import described_failure, refuse_failed
 
 _START_SECONDS = 300.0
@@ -100,7 +99,7 @@ class Inspector:
             raise SlideFileError.out_of_memory(row.slide_id, row.path, self._mib)
         if "raised" in answer:
             raise SlideFileError.reader_fault(
-                row.slide_id, row.path, answer["raised"], printable(answer["message"])[:_LONGEST]
+                row.slide_id, row.path, answer["raised"], one_line(answer["message"])[:_LONGEST]
             )
         about: dict[str, Any] = answer["described"]
         return about

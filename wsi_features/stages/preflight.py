@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+import math
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +16,7 @@ _AGREEMENT, _NOMINAL_AGREEMENT = 0.05, 0.3
 """How far two stated resolutions, and a resolution and the objective's nominal, may differ without a warning."""
 
 
-@dataclass(frozen=True, slots=True)
-class Preflight:
-    """A slide's description, and its resolution where it has one."""
-
-    description: dict[str, Any]
-    resolution: Resolution | None
-
-
-def describe(row: ManifestRow, slide: Slide) -> Preflight:
+def describe(row: ManifestRow, slide: Slide) -> dict[str, Any]:
     """Describe an open slide: reader, levels, resolution with every candidate, warnings, remedy."""
     about: dict[str, Any] = {"slide_id": row.slide_id, "status": "ok", "reason": "", "reader": slide.reader}
     found: Resolution | None = None
@@ -34,7 +27,7 @@ def describe(row: ManifestRow, slide: Slide) -> Preflight:
     about["mpp"] = {
         "value": found.mpp if found else None,
         "source": found.source if found else None,
-        "candidates": [asdict(candidate) for candidate in slide.mpp_candidates],
+        "candidates": [_shown(candidate) for candidate in slide.mpp_candidates],
     }
     about["levels"] = [
         {"width": level.size.width, "height": level.size.height, "downsample": level.downsample}
@@ -43,7 +36,7 @@ def describe(row: ManifestRow, slide: Slide) -> Preflight:
     about["bounds"] = asdict(slide.bounds) if slide.bounds else None
     about["properties"] = dict(slide.properties)
     about["warnings"] = _warnings(slide, found)
-    return Preflight(about, found)
+    return about
 
 
 def inspected(row: ManifestRow) -> dict[str, Any]:
@@ -53,7 +46,7 @@ def inspected(row: ManifestRow) -> dict[str, Any]:
     """
     try:
         with open_slide(row.slide_id, Path(row.path)) as slide:
-            return describe(row, slide).description
+            return describe(row, slide)
     except SlideError as error:
         return described_failure(row.slide_id, error)
 
@@ -79,6 +72,14 @@ def refuse_failed(about: dict[str, Any]) -> None:
     if about["status"] == "failed":
         kind = ResolutionError if about["reason"] == ResolutionError.reason else SlideFileError
         raise kind(about["remedy"])
+
+
+def _shown(candidate: MppCandidate) -> dict[str, Any]:
+    """The candidate as JSON, which has no infinity: a file's `inf` or `nan` is shown as that word."""
+    values = {
+        axis: value if math.isfinite(value) else str(value) for axis, value in (("x", candidate.x), ("y", candidate.y))
+    }
+    return asdict(candidate) | values
 
 
 def _warnings(slide: Slide, found: Resolution | None) -> list[str]:

@@ -45,19 +45,21 @@ def collect(out: Outputs) -> tuple[StatusRow, ...]:
 
 def verdict(out: Outputs, accept: Sequence[str] = ()) -> int:
     """The exit code that OUT/status.tsv asks for: failed slides of other reasons than `accept` are not accepted."""
-    failures = failed(read_status(out.status), accept)
-    if any(row["reason"] == "internal" for row in failures):
-        return INTERNAL
-    return SOME_FAILED if failures else OK
+    return _code({row["reason"] for row in failed(read_status(out.status), accept)})
 
 
 def stage_verdict(plan: Plan, stage: str) -> int:
     """The exit code of one stage on its own, from its records."""
     records = [read_record(plan.out.record(stage, shard)) for shard in plan.shards]
     reasons = {result.reason for record in records for result in record.values() if result.status == "failed"}
+    return _code(reasons - set(plan.config.accept))
+
+
+def _code(reasons: set[str]) -> int:
+    """The exit code for failures of these reasons, none of them accepted."""
     if "internal" in reasons:
         return INTERNAL
-    return SOME_FAILED if reasons - set(plan.config.accept) else OK
+    return SOME_FAILED if reasons else OK
 
 
 def embed(

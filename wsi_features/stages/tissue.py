@@ -66,7 +66,7 @@ def _make(row: ManifestRow, config: Config, out: Outputs, lineage: Lineage) -> d
     slide_id, fingerprint = row.slide_id, lineage.tissue(config)
     with open_slide(slide_id, Path(row.path)) as slide:
         native = resolution(slide_id, slide, row.mpp).mpp
-        about = describe(row, slide).description
+        about = describe(row, slide)
         size = slide.levels[0].size
         small = thumbnail(slide_id, slide, native, config.tissue.mpp)
         picture = _picture(slide_id, slide, native, small)

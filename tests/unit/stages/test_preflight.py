@@ -1,5 +1,7 @@
 """What preflight says of a slide's resolution: every candidate, and where they contradict each other."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -18,16 +20,23 @@ def stating(*candidates: MppCandidate) -> ArraySlide:
 
 
 def warnings(*candidates: MppCandidate, row: ManifestRow = ROW) -> list[str]:
-    found: list[str] = describe(row, stating(*candidates)).description["warnings"]
+    found: list[str] = describe(row, stating(*candidates))["warnings"]
     return found
 
 
 def test_each_candidate_is_listed_with_whether_it_may_be_used() -> None:
     slide = stating(MppCandidate("a", 0.5, 0.502), MppCandidate(NOMINAL, 0.25, 0.25, usable=False))
-    assert describe(ROW, slide).description["mpp"]["candidates"] == [
+    assert describe(ROW, slide)["mpp"]["candidates"] == [
         {"source": "a", "x": 0.5, "y": 0.502, "usable": True},
         {"source": NOMINAL, "x": 0.25, "y": 0.25, "usable": False},
     ]
+
+
+def test_a_statement_that_is_no_number_is_shown_as_its_word_in_valid_json() -> None:
+    row = ROW.model_copy(update={"mpp": 0.25})
+    about = describe(row, stating(MppCandidate("a", float("inf"), float("nan"))))
+    assert json.loads(json.dumps(about, allow_nan=False))["mpp"]["candidates"][0]["x"] == "inf"
+    assert about["mpp"]["value"] == 0.25
 
 
 @pytest.mark.parametrize("values", [(0.5, 0.53), (0.53, 0.5), (0.5, 0.51, 0.53)])

@@ -1,7 +1,7 @@
 """`make bench`: runs the benchmarks and prints one table.
 
 BENCH_PX sets the width of the generated slide (30000), BENCH_ONLY names one benchmark
-(chain, stain, histo_texture). Compare ratios within one run: machines are noisy.
+(chain, reader, stain, histo_texture, device). Compare ratios within one run: machines are noisy.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-BENCHMARKS = ("chain", "stain", "histo_texture")
+BENCHMARKS = ("chain", "reader", "stain", "histo_texture", "device")
+OF_A_SLIDE = ("chain", "reader")
 
 
 def rows_of(name: str) -> list[dict[str, Any]]:
@@ -26,7 +27,7 @@ def rows_of(name: str) -> list[dict[str, Any]]:
     sys.modules[path.stem] = module
     spec.loader.exec_module(module)
     pixels = int(os.environ.get("BENCH_PX", "30000"))
-    found: list[dict[str, Any]] = module.rows(pixels) if name == "chain" else module.rows()
+    found: list[dict[str, Any]] = module.rows(pixels) if name in OF_A_SLIDE else module.rows()
     return found
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -17,8 +18,14 @@ from wsi_features.encode.build import build, encoder_recipe
 from wsi_features.encode.card import EncoderCard, Precision
 from wsi_features.encode.encoder import Encoder, Pending, Ready
 from wsi_features.encode.registry import card_named
+from wsi_features.stain.target import MacenkoNumbers
+from wsi_features.stain.transform import StainMatrix, StainTransform
 from wsi_features.tiles.grid import TileBatch
 
+MACENKO = StainMatrix(
+    source=MacenkoNumbers(stains=((0.65, 0.70, 0.29), (0.07, 0.99, 0.11)), max_concentration=(1.9, 1.0)),
+    target=MacenkoNumbers(stains=((0.56, 0.72, 0.41), (0.22, 0.80, 0.56)), max_concentration=(1.5, 1.4)),
+)
 SIZE = 64  # the least that histo-texture takes
 
 
@@ -28,12 +35,14 @@ class LeftColour:
     weights_digest = ""
     precision: Precision = "fp32"
     device: Literal["cpu", "cuda"] = "cpu"
+    notes: tuple[str, ...] = ()
 
     def __init__(self, card: EncoderCard) -> None:
         self.card = card
 
-    def submit(self, batch: TileBatch) -> Pending:
-        return Ready(batch.pixels[:, :, : SIZE // 2].astype(np.float32).mean((1, 2)))
+    def submit(self, batch: TileBatch, stain: StainTransform | None = None) -> Pending:
+        pixels = batch.pixels if stain is None else stain.apply(batch.pixels)
+        return Ready(pixels[:, :, : SIZE // 2].astype(np.float32).mean((1, 2)))
 
     def close(self) -> None:
         pass
@@ -114,6 +123,14 @@ def test_the_batch_is_not_changed(encoder: Encoder) -> None:
     assert tiles.valid.all()
 
 
+def test_a_stain_transform_is_applied_to_the_tiles_first(encoder: Encoder) -> None:
+    tiles = batch(5)
+    normalised = replace(tiles, pixels=MACENKO.apply(tiles.pixels))
+    features = encoder.submit(tiles, MACENKO).rows()
+    assert features.tobytes() == rows(encoder, normalised).tobytes()
+    assert not np.allclose(features, rows(encoder, tiles), atol=1e-3)
+
+
 @pytest.mark.parametrize("filler", [0, 255])
 def test_an_invalid_tile_keeps_its_place_and_leaves_the_others_alone(encoder: Encoder, filler: int) -> None:
     whole, pixels, valid = rows(encoder, batch(6)), batch(6).pixels.copy(), np.ones(6, np.bool_)
@@ -131,6 +148,6 @@ def test_blank_tiles_give_finite_rows(encoder: Encoder) -> None:
 def test_an_encoder_says_what_decided_its_numbers(encoder: Encoder) -> None:
     assert re.fullmatch("([0-9a-f]{64})?", encoder.weights_digest)
     assert (encoder.weights_digest != "") == (encoder.card.name == "tiny")
-    assert (encoder.precision, encoder.device) == ("fp32", "cpu")
+    assert (encoder.precision, encoder.device, encoder.notes) == ("fp32", "cpu", ())
     recipe = encoder_recipe(encoder.card, encoder.weights_digest, encoder.precision)
     assert json.loads(json.dumps(recipe)) == recipe

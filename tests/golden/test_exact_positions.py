@@ -2,98 +2,228 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Literal, NamedTuple
 
 import numpy as np
 import pytest
 
-from wsi_features.geometry import Size
-from wsi_features.slides import Slide, open_slide
+from wsi_features.geometry import Region, Size
+from wsi_features.slides import Slide
+from wsi_features.slides.openslide_reader import OpenSlideReader
+from wsi_features.slides.registration import registered
+from wsi_features.slides.slide import Level, Pixels, SlideBase
 from wsi_features.tiles import TileScale, regular_grid, tile_scale
+from wsi_features.tiles.kernels import Interpolation
 from wsi_features.tiles.pixels import tile_pixels
 
 pytestmark = pytest.mark.golden
 
 PERIOD = 96
-"""Level-0 pixels after which the colours repeat: a shift shows as a turn of phase."""
+"""Level-0 pixels after which red and green repeat: a shift shows as a turn of phase."""
 
-EXACT_SIZES = {
-    1.0: ((4001, 3001), None),
-    2.0: ((4000, 3000), (2000, 1500)),
-    4.0: ((4000, 3000), (1000, 750)),
-    2.0005: ((4001, 8002), (2000, 4000)),
-    3.999: ((3999, 7998), (1000, 2000)),
-    4.001: ((4001, 8002), (1000, 2000)),
+Style = Literal["cut", "stretched"]
+
+
+class Sizes(NamedTuple):
+    """Of level 0 and one coarser level; `factor` is the whole number that a writer that cuts would shrink by."""
+
+    fine: Size
+    coarse: Size | None
+    factor: int
+
+
+ALIKE = {
+    "1": Sizes(Size(2001, 1501), None, 1),
+    "2": Sizes(Size(2000, 1500), Size(1000, 750), 2),
+    "4": Sizes(Size(2800, 1600), Size(700, 400), 4),
 }
-"""Level sizes whose ratio is the downsample exactly, along both axes."""
+"""Where a level that was cut and one that was stretched are the same."""
+
+EITHER = {
+    "2.001": Sizes(Size(2001, 1501), Size(1000, 750), 2),
+    "4.004": Sizes(Size(2803, 2001), Size(700, 500), 4),
+    "3.996": Sizes(Size(2797, 2002), Size(700, 501), 4),
+}
+"""Where the sizes allow both, and only the pixels tell."""
+
+LARGE = {
+    "2.0005": Sizes(Size(4001, 3001), Size(2000, 1500), 2),
+    "2.0005 a row too many": Sizes(Size(4001, 8002), Size(2000, 4000), 2),
+    "3.9997": Sizes(Size(13331, 9998), Size(3333, 2500), 4),
+    "4.00009": Sizes(Size(32915, 20003), Size(8228, 5000), 4),
+    "16.0003": Sizes(Size(100015, 60011), Size(6250, 3750), 16),
+}
+"""Larger than is nice as a file."""
 
 
-def wave(extent: int, downsample: float) -> np.ndarray:
-    """The exact average of exp(2 pi i x / PERIOD) over each pixel of a level, complex (extent,)."""
-    turn = 2j * np.pi / PERIOD
-    edges = np.exp(turn * downsample * np.arange(extent + 1))
-    return np.diff(edges) / (turn * downsample)
+def steps(sizes: Sizes, style: Style) -> tuple[float, float]:
+    """Level-0 pixels per pixel of the coarser level, along x and y."""
+    assert sizes.coarse is not None
+    if style == "cut":
+        return float(sizes.factor), float(sizes.factor)
+    return sizes.fine.width / sizes.coarse.width, sizes.fine.height / sizes.coarse.height
 
 
-def level_pixels(size: tuple[int, int], downsample: float) -> np.ndarray:
-    """Red and green hold the phase along x, blue the cosine along y; uint8 (h, w, 3)."""
-    across, down = wave(size[0], downsample), wave(size[1], downsample)
-    image = np.empty((size[1], size[0], 3))
-    image[..., 0], image[..., 1] = across.real[None], across.imag[None]
-    image[..., 2] = down.real[:, None]
-    return np.rint(128 + 100 * image).astype(np.uint8)
+def wave(first: int, count: int, step: float) -> np.ndarray:
+    """The exact average of cos(2 pi x / PERIOD) over each of `count` pixels from `first` on."""
+    turn = 2 * np.pi / PERIOD
+    return np.diff(np.sin(turn * step * np.arange(first, first + count + 1))) / (turn * step)
 
 
-def shift(values: np.ndarray, start: int, scale: TileScale) -> float:
-    """By how many level-0 pixels a profile (size,) of the wave lies beside where it should."""
-    centres = start + (np.arange(scale.size) + 0.5) * scale.span / scale.size
-    expected = np.exp(2j * np.pi * centres / PERIOD)
-    return float(np.angle((values * expected.conj()).sum()) * PERIOD / (2 * np.pi))
+def coded(region: Region, step: tuple[float, float], whole: Size) -> np.ndarray:
+    """Red holds the phase along x, green along y, and blue rises with x + y; uint8 (h, w, 3)."""
+    image = np.empty((region.height, region.width, 3))
+    image[..., 0] = 128 + 100 * wave(region.x, region.width, step[0])
+    image[..., 1] = (128 + 100 * wave(region.y, region.height, step[1]))[:, None]
+    x = (region.x + np.arange(region.width) + 0.5) * step[0]
+    y = (region.y + np.arange(region.height) + 0.5) * step[1]
+    image[..., 2] = 255 * (x + y[:, None]) / (whole.width + whole.height)
+    return np.clip(np.rint(image), 0, 255).astype(np.uint8)
 
 
-def shifts(slide: Slide, x: int, y: int, scale: TileScale) -> tuple[float, float]:
-    tile = (tile_pixels(slide, x, y, scale).rgb.astype(float) - 128) / 100
-    profile = tile.mean(axis=0)
-    along_x = shift(profile[:, 0] + 1j * profile[:, 1], x, scale)
-    cosine = tile[..., 2].mean(axis=1)
-    down = np.arange(scale.size + 0.0)
-    phase = 2 * np.pi * (y + (down + 0.5) * scale.span / scale.size) / PERIOD
-    # Least squares of the cosine gives the phase along y without a second channel.
-    (a, b), *_ = np.linalg.lstsq(np.stack([np.cos(phase), np.sin(phase)], axis=1), cosine, rcond=None)
-    return along_x, float(np.arctan2(b, a) * PERIOD / (2 * np.pi))
+class CodedSlide(SlideBase):
+    """Any size, made when it is read; it states the mean ratio of its sizes, as OpenSlide does."""
+
+    reader = "coded"
+
+    def __init__(self, sizes: Sizes, style: Style) -> None:
+        self.levels = (Level(sizes.fine, 1.0),)
+        self._steps = [(1.0, 1.0)]
+        if sizes.coarse is not None:
+            mean = (sizes.fine.width / sizes.coarse.width + sizes.fine.height / sizes.coarse.height) / 2
+            self.levels += (Level(sizes.coarse, mean),)
+            self._steps.append(steps(sizes, style))
+
+    def read(self, region: Region, level: int) -> Pixels:
+        assert region.inside(self.levels[level].size)
+        return Pixels(coded(region, self._steps[level], self.levels[0].size), 1.0, "ok")
+
+    def reopened(self) -> Slide:
+        return self
 
 
-@pytest.fixture(scope="module", params=EXACT_SIZES)
-def coded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Slide, float]]:
-    """An Aperio-like file whose second level has the given downsample, read by OpenSlide."""
+@pytest.fixture(scope="module")
+def coded_file(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Sizes, Style], OpenSlideReader]:
+    """Writes an Aperio-like file of lossless tiles, once, and opens it with OpenSlide."""
+
+    @cache
+    def written(sizes: Sizes, style: Style) -> Path:
+        path = tmp_path_factory.mktemp("coded") / "coded.svs"
+        write_coded(path, sizes, style)
+        return path
+
+    return lambda sizes, style: OpenSlideReader("coded", str(written(sizes, style)))
+
+
+def write_coded(path: Path, sizes: Sizes, style: Style) -> None:
     import tifffile
 
-    fine, coarse = EXACT_SIZES[request.param]
-    path = tmp_path_factory.mktemp("coded") / "coded.svs"
-    about = f"Aperio Image Library v11.2.1\r\n{fine[0]}x{fine[1]} (256x256)|AppMag = 40|MPP = 0.2500"
+    about = f"Aperio Image Library v11.2.1\r\n{sizes.fine.width}x{sizes.fine.height} (256x256)|AppMag = 40|MPP = 0.2500"
+    slide = CodedSlide(sizes, style)
     with tifffile.TiffWriter(path) as tiff:
-        for level, size in enumerate([fine, *([coarse] if coarse else [])]):
+        for number, level in enumerate(slide.levels):
             tiff.write(
-                level_pixels(size, request.param if level else 1.0),
+                slide.read(Region(0, 0, level.size.width, level.size.height), number).rgb,
                 tile=(256, 256),
                 photometric="rgb",
                 compression="zlib",
                 description=about,
-                subfiletype=int(level > 0),
+                subfiletype=int(number > 0),
                 metadata=None,
             )
-    with open_slide("coded", path) as slide:
-        yield slide, request.param
+
+
+def scale_of(slide: Slide, factor: int, *, overlap: int = 0) -> TileScale:
+    """Tiles of 128 pixels, reduced a little from the coarsest level, with the downsamples that were measured."""
+    fits = registered(slide)
+    found = [(fit.downsample_x, fit.downsample_y) for fit in fits]
+    scale = tile_scale("coded", found, native=0.25, asked=0.25 * factor * 1.3, size=128, overlap=overlap)
+    assert scale.level == len(slide.levels) - 1
+    return scale
+
+
+def shift(values: np.ndarray, start: int, scale: TileScale) -> float:
+    """By how many level-0 pixels a profile (size,) of the wave lies beside where it should."""
+    phase = 2 * np.pi * (start + (np.arange(scale.size) + 0.5) * scale.span / scale.size) / PERIOD
+    basis = np.stack([np.cos(phase), np.sin(phase), np.ones(scale.size)], axis=1)
+    (a, b, _), *_ = np.linalg.lstsq(basis, values, rcond=None)
+    return float(np.arctan2(b, a) * PERIOD / (2 * np.pi))
+
+
+def worst_shift(slide: Slide, scale: TileScale, bounds: Region | None = None, kernel: Interpolation = "area") -> float:
+    """Over tiles of the whole grid, at most 30 of them, with its first and last."""
+    whole = slide.levels[0].size
+    grid = regular_grid(whole, scale, bounds)
+    rows = np.unique(np.linspace(0, len(grid) - 1, 30).astype(int))
+    found = []
+    for x, y in grid.origins[rows].tolist():
+        tile = tile_pixels(slide, x, y, scale, kernel).rgb.astype(float)
+        sum_of_both = tile[..., 2].mean() / 255 * (whole.width + whole.height)
+        assert abs(sum_of_both - (x + y + scale.span)) < PERIOD / 4  # not a whole period beside
+        found += [shift(tile[..., 0].mean(axis=0), x, scale), shift(tile[..., 1].mean(axis=1), y, scale)]
+    return float(np.abs(found).max())
 
 
 @pytest.mark.parametrize("overlap", [0, 37])
-def test_no_tile_of_the_slide_is_shifted(coded: tuple[Slide, float], overlap: int) -> None:
-    slide, downsample = coded
-    asked = 0.25 * max(downsample, 1.3)
-    downsamples = tuple(level.downsample for level in slide.levels)
-    scale = tile_scale("coded", downsamples, native=0.25, asked=asked, size=128, overlap=overlap)
-    assert scale.level == len(slide.levels) - 1
-    grid = regular_grid(Size(*EXACT_SIZES[downsample][0]), scale)
-    found = np.array([shifts(slide, int(x), int(y), scale) for x, y in grid.origins[::7]])
-    assert np.abs(found).max() < 0.25
-    assert np.abs(found.mean(axis=0)).max() < 0.1
+@pytest.mark.parametrize("name", ALIKE)
+def test_no_tile_of_a_file_is_shifted(
+    name: str, overlap: int, coded_file: Callable[[Sizes, Style], OpenSlideReader]
+) -> None:
+    with coded_file(ALIKE[name], "cut") as slide:
+        assert worst_shift(slide, scale_of(slide, ALIKE[name].factor, overlap=overlap)) < 0.1
+
+
+@pytest.mark.parametrize("style", ["cut", "stretched"])
+@pytest.mark.parametrize("name", EITHER)
+def test_no_tile_of_a_file_is_shifted_whichever_way_its_level_was_made(
+    name: str, style: Style, coded_file: Callable[[Sizes, Style], OpenSlideReader]
+) -> None:
+    with coded_file(EITHER[name], style) as slide:
+        assert worst_shift(slide, scale_of(slide, EITHER[name].factor, overlap=37)) < 0.1
+
+
+@pytest.mark.parametrize("overlap", [0, 37])
+@pytest.mark.parametrize("style", ["cut", "stretched"])
+@pytest.mark.parametrize("name", LARGE)
+def test_no_tile_is_shifted_by_a_reader_of_whole_pixels(name: str, style: Style, overlap: int) -> None:
+    sizes = LARGE[name]
+    slide = CodedSlide(sizes, style)
+    assert worst_shift(slide, scale_of(slide, sizes.factor, overlap=overlap)) < 0.1
+
+
+@pytest.mark.parametrize("style", ["cut", "stretched"])
+@pytest.mark.parametrize("name", ["4.004", "3.996"])
+def test_no_tile_is_shifted_where_the_grid_starts_at_the_bounds(
+    name: str, style: Style, coded_file: Callable[[Sizes, Style], OpenSlideReader]
+) -> None:
+    bounds = Region(517, 301, 2111, 1555)
+    with coded_file(EITHER[name], style) as slide:
+        scale = scale_of(slide, 4)
+        assert regular_grid(slide.levels[0].size, scale, bounds).origins[0].tolist() == [517, 301]
+        assert worst_shift(slide, scale, bounds) < 0.1
+
+
+@pytest.mark.parametrize("kernel", ["area", "bilinear", "bicubic", "lanczos"])
+@pytest.mark.parametrize("style", ["cut", "stretched"])
+def test_no_kernel_shifts_a_tile(
+    kernel: Interpolation, style: Style, coded_file: Callable[[Sizes, Style], OpenSlideReader]
+) -> None:
+    with coded_file(EITHER["4.004"], style) as slide:
+        assert worst_shift(slide, scale_of(slide, 4, overlap=37), kernel=kernel) < 0.1
+
+
+@pytest.mark.parametrize("kernel", ["area", "bilinear", "bicubic", "lanczos"])
+def test_no_kernel_shifts_an_enlarged_tile(kernel: Interpolation) -> None:
+    slide = CodedSlide(ALIKE["1"], "cut")
+    scale = tile_scale("coded", (1.0,), native=0.5, asked=0.37, size=128, upsample=True)
+    assert scale.span < 128
+    assert worst_shift(slide, scale, kernel=kernel) < 0.1
+
+
+def test_the_ratio_that_openslide_states_would_shift_tiles() -> None:
+    slide = CodedSlide(LARGE["4.00009"], "cut")
+    stated = tile_scale("coded", [level.downsample for level in slide.levels], native=0.25, asked=1.3, size=128)
+    assert worst_shift(slide, stated) > 0.5

@@ -10,7 +10,7 @@ rule collect:
     params:
         manifest=plan.manifest_digest,
     shell:
-        "{WSI} collect {OUT:q}"
+        "{WSI} collect -- {OUT:q}"
 
 
 rule verdict:

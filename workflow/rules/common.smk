@@ -1,4 +1,5 @@
 # The plan of this run: config, manifest and shards. A wrong config or manifest ends it here, before any job.
+import shlex
 import sys
 
 from wsi_features.errors import UsageError
@@ -12,7 +13,7 @@ except UsageError as error:
 
 OUT = str(plan.out.root)
 CONFIG = plan.config_text
-WSI = f"{sys.executable} -m wsi_features"
+WSI = f"{shlex.quote(sys.executable)} -m wsi_features"
 
 
 wildcard_constraints:

@@ -77,7 +77,8 @@ def check(path: Path, fast: bool) -> int:
 def retry(out: Path, reason: str | None) -> None:
     """Mark the failed slides of OUT, so that the next `snakemake` run takes their shards up again.
 
-    A slide whose file has changed is taken up without this, and `wsi-features run` always tries again.
+    A slide whose file has changed is taken up without this. `wsi-features run` tries all failed slides
+    again, save those whose reader crashed: these need it.
     """
     outputs = Outputs(out)
     rows = [row for row in failed(read_status(outputs.status)) if reason in (None, row["reason"])]

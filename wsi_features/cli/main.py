@@ -9,8 +9,9 @@ import click
 from wsi_features import __version__
 from wsi_features.cli.about import demo, doctor, encoders
 from wsi_features.cli.cohort import check, clean, collect, report, retry, status
+from wsi_features.cli.inspect import inspect
+from wsi_features.cli.manifest import manifest
 from wsi_features.cli.process import embed, run, stain, tiles, tissue
-from wsi_features.cli.slides import inspect, manifest
 from wsi_features.stages.boundary import USAGE, exit_code
 
 _SECTIONS = {

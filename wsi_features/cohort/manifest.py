@@ -37,6 +37,13 @@ class ManifestRow(BaseModel):
     mpp: Annotated[float, Field(ge=0.05, le=20)] | None = Field(
         None, description="Microns per level-0 pixel; takes the place of what the file says"
     )
+    scene: str = Field("", description="Which image of a file with several; `wsi-features inspect` lists them")
+    plane: Annotated[int, Field(ge=0)] | None = Field(
+        None, description="Which focal plane, numbered from 0; without it the middle one"
+    )
+    sha256: str = Field(
+        "", pattern="^([0-9a-fA-F]{64})?$", description="SHA-256 of the slide file, verified before it is used"
+    )
     annotations: str = Field("", description="GeoJSON whose tissue objects replace the segmented mask")
     skip: str = Field("", description="Reason for leaving the slide out; empty means that it is processed")
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 from wsi_features.files import read_json, write_json
@@ -42,10 +43,13 @@ class SlideResult:
 Record = dict[str, SlideResult]
 
 
-def write_record(path: Path, stage: str, shard: str, results: Record) -> None:
-    """Write the results of one shard, by slide_id."""
+def write_record(
+    path: Path, stage: str, shard: str, results: Record, meter: Mapping[str, Any] = MappingProxyType({})
+) -> None:
+    """Write the results of one shard, by slide_id, and where the time went."""
     slides = {slide_id: asdict(result) for slide_id, result in results.items()}
-    write_json(path, {"stage": stage, "shard": shard, "slides": slides})
+    document = {"stage": stage, "shard": shard, "slides": slides}
+    write_json(path, document | ({"meter": dict(meter)} if meter else {}))
 
 
 def read_record(path: Path) -> Record:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import glob
 import io
+import os
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -13,9 +14,24 @@ from pydantic import ValidationError
 
 from wsi_features.cohort.manifest import COLUMNS, Manifest, ManifestRow, refuse_duplicates, safe_slide_id
 from wsi_features.errors import ManifestError, manifest_problem
+from wsi_features.slides.folders import slide_folder
 
 SHEET_SUFFIXES = (".csv", ".tsv", ".txt")
-SLIDE_SUFFIXES = (".svs", ".tif", ".tiff", ".ndpi", ".mrxs", ".scn", ".bif", ".vms", ".vmu", ".svslide", ".czi", ".dcm")
+SLIDE_SUFFIXES = (
+    ".svs",
+    ".tif",
+    ".tiff",
+    ".ndpi",
+    ".mrxs",
+    ".scn",
+    ".bif",
+    ".vms",
+    ".vmu",
+    ".svslide",
+    ".czi",
+    ".dcm",
+    ".jp2",
+)
 
 _REQUIRED = ("slide_id", "path")
 
@@ -40,7 +56,7 @@ def slide_files(source: str) -> list[Path]:
     """The slide files of a folder (searched to any depth), a glob, or the one file named."""
     path = Path(source)
     if path.is_dir():
-        files = [f for f in path.rglob("*") if f.suffix.lower() in SLIDE_SUFFIXES and not _hidden(f, path)]
+        files = _slides_below(path)
     elif path.exists():
         files = [path]
     elif not glob.has_magic(source):
@@ -49,17 +65,43 @@ def slide_files(source: str) -> list[Path]:
         files = [Path(name) for name in glob.glob(source, recursive=True) if Path(name).is_file()]  # noqa: PTH207 - Path.glob takes no absolute pattern
     if not files:
         raise ManifestError.empty(source)
+    if foreign := [file for file in files if not _is_utf8(file)]:
+        raise ManifestError.not_utf8(repr(os.fsencode(foreign[0])))
     return sorted(files)
+
+
+def _slides_below(root: Path) -> list[Path]:
+    """Slides in a folder, to any depth; a folder that is a slide itself (OME-Zarr, DICOM) counts as one."""
+    found: list[Path] = []
+    for at, folders, names in os.walk(root):
+        folder = Path(at)
+        if slide_folder(folder) is not None:
+            found.append(folder)
+            folders.clear()
+            continue
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        files = (folder / name for name in names if not name.startswith("."))
+        found += [file for file in files if file.suffix.lower() in SLIDE_SUFFIXES]
+    return found
+
+
+def _is_utf8(file: Path) -> bool:
+    """JSON and the sheets hold text, and such a name is none."""
+    try:
+        str(file).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def read_sheet(path: Path) -> Manifest:
     """A CSV or TSV manifest. Raises ManifestError naming file, line, column, value and remedy of every problem."""
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = path.read_bytes().decode("utf-8-sig")  # read_text would turn a carriage return in a name into another
     except (OSError, UnicodeDecodeError) as error:
         raise ManifestError.unreadable(str(path), _why(error)) from error
     delimiter = "\t" if path.suffix.lower() == ".tsv" or "\t" in text.partition("\n")[0] else ","
-    reader = csv.DictReader(io.StringIO(text), delimiter=delimiter, skipinitialspace=True, strict=True)
+    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True, strict=True)
     try:
         records = [(reader.line_num, record) for record in reader]
     except csv.Error as error:
@@ -105,10 +147,6 @@ def _row_of_file(file: Path) -> ManifestRow:
     return ManifestRow(slide_id=safe_slide_id(file.stem), path=str(file.resolve()))
 
 
-def _hidden(file: Path, root: Path) -> bool:
-    return any(part.startswith(".") for part in file.relative_to(root).parts)
-
-
 def _header_problems(file: str, header: Sequence[str]) -> list[str]:
     wanted = f"Columns are {', '.join(COLUMNS)}; the first two are needed."
     problems = [manifest_problem(file, 1, name, "missing", wanted) for name in _REQUIRED if name not in header]
@@ -149,7 +187,7 @@ def _row_problems(path: Path, line: int, record: dict[str, str], first_line: dic
         if file and not row.skip and not Path(file).exists():
             problems.append(
                 manifest_problem(
-                    name, line, column, record[column], f"No such file: {file}. Correct it, or fill `skip`."
+                    name, line, column, record[column], f"No such file: {file!r}. Correct it, or fill `skip`."
                 )
             )
     return problems
@@ -157,7 +195,8 @@ def _row_problems(path: Path, line: int, record: dict[str, str], first_line: dic
 
 def _row(path: Path, record: dict[str, str]) -> ManifestRow:
     values: dict[str, object] = {k: v.strip() for k, v in record.items()}
-    values["mpp"] = values.get("mpp") or None
+    for column in ("mpp", "plane"):
+        values[column] = values.get(column) or None
     for column in ("path", "annotations"):
         if values.get(column):
             values[column] = str((path.parent / str(values[column])).resolve())
@@ -170,6 +209,8 @@ def _pydantic_problem(file: str, line: int, loc: Sequence[int | str], record: di
         "slide_id": "Use 1 to 128 letters, digits, `.`, `_` or `-`, starting with a letter or digit.",
         "path": "Give the path of the slide file.",
         "mpp": "Give microns per pixel as a number from 0.05 to 20, or leave it empty.",
+        "plane": "Give the number of a focal plane, 0 or more, or leave it empty.",
+        "sha256": "Give the SHA-256 of the slide file as 64 hexadecimal digits, or leave it empty.",
     }.get(column, message)
     return manifest_problem(file, line, column, record.get(column, ""), remedy)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from wsi_features.encode.card import EncoderCard, Precision
+from wsi_features.encode.device.fixed import Acceleration
+from wsi_features.encode.device.uploads import Uploads
 from wsi_features.encode.encoder import Encoder
 from wsi_features.errors import EncoderError, WeightsError
 from wsi_features.recipe import Json
@@ -17,12 +19,18 @@ def build(
     precision: Precision | None = None,
     device: str = "auto",
     workers: int = 1,
+    acceleration: Acceleration = "none",
+    uploads: Uploads | None = None,
 ) -> Encoder:
     """The encoder that `card` describes, ready to take batches.
 
     `weights` is a local file, `precision` the card's unless given. `device` is `auto`, `cpu`,
     `cuda` or `cuda:N`; `workers` is the number of cores used on a CPU, where histo-texture
-    always runs. Raises EncoderError, or one of its kinds CardError and WeightsError.
+    always runs. `acceleration` replays or compiles the network on a GPU where that leaves the features
+    within a tolerance; encoders with the same `uploads` share the batches copied there.
+
+    May run in any thread, several at once too: a network of 300 million parameters takes seconds to load,
+    in which a slide can be opened. Raises EncoderError, or one of its kinds CardError and WeightsError.
     """
     if card.builder == "histo-texture":
         return _histo_texture(card, weights, precision, workers)
@@ -30,7 +38,15 @@ def build(
         raise WeightsError.needed(card.name)
     from wsi_features.encode.timm_builder import build_timm
 
-    return build_timm(card, weights, precision=precision or card.precision, device=device, workers=workers)
+    return build_timm(
+        card,
+        weights,
+        precision=precision or card.precision,
+        device=device,
+        workers=workers,
+        acceleration=acceleration,
+        uploads=uploads,
+    )
 
 
 def encoder_recipe(card: EncoderCard, weights_digest: str, precision: Precision) -> Json:

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from wsi_features.encode.card import EncoderCard, Precision
+from wsi_features.stain.transform import StainTransform
 from wsi_features.tiles.grid import TileBatch
 
 EMBED_VERSION = 1
@@ -45,8 +46,12 @@ class Encoder(Protocol):
     def device(self) -> Literal["cpu", "cuda"]:
         """Kind of device that computes: `cpu` or `cuda`."""
 
-    def submit(self, batch: TileBatch) -> Pending:
-        """Start one batch. The caller may not change `batch` afterwards."""
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a person should know of how it ran, so far: batches halved for lack of memory, slow arithmetic."""
+
+    def submit(self, batch: TileBatch, stain: StainTransform | None = None) -> Pending:
+        """Start one batch, normalised by `stain` where one is given. The caller may not change `batch` afterwards."""
 
     def close(self) -> None:
         """Release threads and device memory."""

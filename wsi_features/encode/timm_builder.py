@@ -2,62 +2,107 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from wsi_features.encode.card import EncoderCard, Precision
-from wsi_features.encode.device import Stage, Work, choose_device, stage_for
+from wsi_features.encode.device.arithmetic import prepared
+from wsi_features.encode.device.choice import choose_device
+from wsi_features.encode.device.cuda import CudaStage
+from wsi_features.encode.device.fixed import TOLERANCE, Acceleration, FixedBatch, graph_of
+from wsi_features.encode.device.host import HostStage
+from wsi_features.encode.device.stage import Stage, Work
+from wsi_features.encode.device.uploads import Uploads
 from wsi_features.encode.encoder import Pending, Ready
+from wsi_features.encode.notes import Notes
 from wsi_features.encode.preprocess import Preprocess
 from wsi_features.encode.timm_network import check_outline, feature_rows, outline, unfilled_network
 from wsi_features.encode.weights import check_state, load_state, without_classifier
+from wsi_features.stain.transform import Identity, StainTransform
 from wsi_features.tiles.grid import TileBatch
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
+_BUILDING = Lock()
+"""One network at a time: builds in several threads would only share the memory and the disk."""
+
 
 class TimmEncoder:
     """A loaded network on its device."""
 
     def __init__(
-        self, card: EncoderCard, *, weights_digest: str, precision: Precision, device: torch.device, stage: Stage
+        self,
+        card: EncoderCard,
+        *,
+        weights_digest: str,
+        precision: Precision,
+        device: torch.device,
+        stage: Stage,
+        notes: Notes,
     ) -> None:
         self.card = card
         self.weights_digest = weights_digest
         self.precision: Precision = precision
         self.device: Literal["cpu", "cuda"] = "cuda" if device.type == "cuda" else "cpu"
         self._stage = stage
+        self._notes = notes
 
-    def submit(self, batch: TileBatch) -> Pending:
-        """Start one batch and return at once; the pixels are copied before that."""
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a person should know of how it ran: batches halved for lack of memory, slow arithmetic."""
+        return self._notes.texts
+
+    def submit(self, batch: TileBatch, stain: StainTransform | None = None) -> Pending:
+        """Start one batch and return at once. `stain` is applied on the device where that can be done."""
         if not len(batch.pixels):
             return Ready(np.empty((0, self.card.dim), np.float32))
-        return self._stage.submit(batch.pixels)
+        return self._stage.submit(batch.pixels, Identity() if stain is None else stain)
 
     def close(self) -> None:
         """Wait for what is running; release threads and memory."""
         self._stage.close()
 
 
-def build_timm(card: EncoderCard, weights: Path, *, precision: Precision, device: str, workers: int) -> TimmEncoder:
+def build_timm(
+    card: EncoderCard,
+    weights: Path,
+    *,
+    precision: Precision,
+    device: str,
+    workers: int,
+    acceleration: Acceleration = "none",
+    uploads: Uploads | None = None,
+) -> TimmEncoder:
     """The encoder of `card` with the weights of a local file; `workers` is the number of threads on a CPU.
 
     fp16 and bf16 also run on a CPU, since the precision belongs to the features and may not
-    depend on the machine; there bf16 is about twice as fast as fp32 and fp16 five times slower
-    (ViT-S, AVX512_BF16). Raises CardError, WeightsError and, for an absent GPU, EncoderError.
+    depend on the machine; there bf16 is twice as fast as fp32 (ViT-S, AVX512_BF16), fp16 7 %
+    slower. `acceleration` is for GPUs. Encoders with the same `uploads` share the copies of their
+    batches. May run in any thread. Raises CardError, WeightsError and, for an absent GPU, EncoderError.
     """
     place = choose_device(device)
-    known = outline(card)
-    check_outline(card, known)
-    network = unfilled_network(card, known)
-    digest = _fill(card, network, weights)
-    stage = stage_for(place, _work(card, network, precision, place), threads=workers)
-    return TimmEncoder(card, weights_digest=digest, precision=precision, device=place, stage=stage)
+    with _BUILDING:
+        known = outline(card)
+        check_outline(card, known)
+        network = unfilled_network(card, known)
+        digest = _fill(card, network, weights)
+        notes = Notes()
+        placed = _placed(card, network, precision, place, notes)
+    stage: Stage
+    if place.type == "cpu":
+        stage = HostStage(placed, workers)
+    else:
+        work = _accelerated(placed, acceleration, TOLERANCE[precision], notes)
+        stage = CudaStage(place, work, uploads or Uploads(workers), notes)
+    return TimmEncoder(card, weights_digest=digest, precision=precision, device=place, stage=stage, notes=notes)
 
 
 def _fill(card: EncoderCard, network: nn.Module, weights: Path) -> str:
@@ -70,22 +115,43 @@ def _fill(card: EncoderCard, network: nn.Module, weights: Path) -> str:
     return digest
 
 
-def _work(card: EncoderCard, network: nn.Module, precision: Precision, device: torch.device) -> Work:
-    """Pixels to features on `device`; fp16 and bf16 by autocast, over weights that stay fp32."""
+@dataclass(frozen=True, slots=True, eq=False)
+class _Network:
+    """A network on its device with all that belongs to the way from pixels to rows."""
+
+    card: EncoderCard
+    network: Callable[[torch.Tensor], torch.Tensor]
+    preprocess: Preprocess
+    autocast: torch.dtype | None
+
+    def __call__(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Grey levels (b, h, w, 3) to float32 rows (b, dim)."""
+        import torch
+
+        enabled = self.autocast is not None
+        kind = pixels.device.type
+        with torch.inference_mode(), torch.autocast(kind, dtype=self.autocast, enabled=enabled, cache_enabled=False):
+            return feature_rows(self.card, self.network(self.preprocess(pixels)))
+
+
+def _placed(
+    card: EncoderCard, network: nn.Module, precision: Precision, device: torch.device, notes: Notes
+) -> _Network:
+    """The network on `device`, computing in `precision`."""
     import torch
 
-    preprocess = Preprocess.of(card, device)
     placed = network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # not in torch's stub
-    dtype = torch.float16 if precision == "fp16" else torch.bfloat16
+    return _Network(card, placed, Preprocess.of(card, device), prepared(placed, precision, device, notes))
 
-    def rows(pixels: torch.Tensor) -> torch.Tensor:
-        with torch.inference_mode():
-            image = preprocess(pixels)
-            with torch.autocast(device.type, dtype=dtype, enabled=precision != "fp32"):
-                out = placed(image)
-            return feature_rows(card, out)
 
-    return rows
+def _accelerated(plain: _Network, kind: Acceleration, tolerance: float, notes: Notes) -> Work:
+    """The network's work on a GPU: as it is, or by a CUDA graph of it, compiled or not."""
+    import torch
+
+    if kind == "none":
+        return plain
+    kernels = replace(plain, network=torch.compile(plain.network, dynamic=False)) if kind == "compile" else plain
+    return FixedBatch(plain, partial(graph_of, kernels), tolerance, notes)
 
 
 def _classifier(network: nn.Module) -> Collection[str]:

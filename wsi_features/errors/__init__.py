@@ -3,6 +3,7 @@
     WsiFeaturesError
     ├── SlideError                  one slide fails, the others go on      exit 1
     │   ├── SlideFileError          unreadable_slide
+    │   ├── CrashError              crashed
     │   ├── ResolutionError         mpp
     │   ├── TileReadError           bad_tiles
     │   ├── AnnotationError         annotations
@@ -10,6 +11,7 @@
     │   ├── NonFiniteFeaturesError  non_finite
     │   ├── ArtifactError           artifact
     │   └── StoreError              store
+    ├── DeviceLostError             the job fails: device_lost             exit 3
     └── UsageError                  nothing is started                     exit 2
         ├── ConfigError             config
         │   └── StainTargetError    config
@@ -28,13 +30,14 @@ from wsi_features.errors.base import SlideError, UsageError, WsiFeaturesError, o
 from wsi_features.errors.cohort import ConfigError, ManifestError, OutputError, manifest_problem
 from wsi_features.errors.encoders import (
     CardError,
+    DeviceLostError,
     EncoderError,
     NonFiniteFeaturesError,
     ScaleContractError,
     UnknownEncoderError,
     WeightsError,
 )
-from wsi_features.errors.slides import ResolutionError, SlideFileError, TileReadError
+from wsi_features.errors.slides import CrashError, ResolutionError, SlideFileError, TileReadError
 from wsi_features.errors.stain import StainFitError, StainTargetError
 from wsi_features.errors.store import ArtifactError, StoreError
 from wsi_features.errors.tissue import AnnotationError
@@ -44,6 +47,8 @@ __all__ = [
     "ArtifactError",
     "CardError",
     "ConfigError",
+    "CrashError",
+    "DeviceLostError",
     "EncoderError",
     "ManifestError",
     "NonFiniteFeaturesError",

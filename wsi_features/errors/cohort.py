@@ -47,6 +47,11 @@ class ManifestError(UsageError):
         return cls(f"no slide in {source!r}. Give a CSV or TSV manifest with rows, or a folder or glob of slide files.")
 
     @classmethod
+    def not_utf8(cls, name: str) -> ManifestError:
+        """A name that no sheet and no record can hold."""
+        return cls(f"the file name {name} is not UTF-8 text. Rename the file, or link to it under another name.")
+
+    @classmethod
     def no_shard(cls, shard: str, path: str, count: int) -> ManifestError:
         """A job of another manifest."""
         return cls(f"no shard {shard!r} in {path!r}, which has {count}, from 00000. Start the workflow again.")

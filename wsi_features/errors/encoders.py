@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
-from wsi_features.errors.base import SlideError, UsageError
+from wsi_features.errors.base import SlideError, UsageError, WsiFeaturesError
 
 
 class EncoderError(UsageError):
@@ -24,6 +24,14 @@ class EncoderError(UsageError):
         return cls(
             f"device {wanted!r} was asked for, but torch sees {present} CUDA device(s) here. "
             "Set `device` to auto or cpu, or run on a machine with that GPU and its driver."
+        )
+
+    @classmethod
+    def out_of_memory(cls, device: str) -> EncoderError:
+        """Halving the batch has come down to one tile."""
+        return cls(
+            f"{device} has no memory left for a single tile. End what else runs on it, name another `device`, "
+            "or take a smaller encoder."
         )
 
     @classmethod
@@ -157,6 +165,20 @@ class ScaleContractError(EncoderError):
         """`wanted` says the accepted range and the value that fits."""
         return cls(
             f"encoder {name!r}: {what} is {found}, accepted is {wanted}. Set `tiles.size` and `tiles.mpp` to auto."
+        )
+
+
+class DeviceLostError(WsiFeaturesError):
+    """A GPU failed in a way that leaves this process unable to use it; the whole job ends, to be tried again."""
+
+    reason: ClassVar[str] = "device_lost"
+
+    @classmethod
+    def after(cls, device: str, why: str) -> DeviceLostError:
+        """`why` is the driver's own word."""
+        return cls(
+            f"{device} failed ({why}); this process cannot use it any more. Run the same command again: finished work "
+            "is kept. If it happens again, look at `nvidia-smi` for errors of the GPU, or name another `device`."
         )
 
 

@@ -58,6 +58,13 @@ class SlideFileError(SlideError):
         )
 
     @classmethod
+    def stalled(cls, slide_id: str, seconds: float) -> SlideFileError:
+        """A slide that does not open, in the middle of a run."""
+        return cls(
+            f"slide {slide_id!r}: opening it has not ended within {seconds:g} s. Check the file and its disk, then rerun."
+        )
+
+    @classmethod
     def crashed(cls, slide_id: str, path: str, ending: str) -> SlideFileError:
         """The reader's process is gone; `ending` says by which signal or exit code."""
         return cls(
@@ -82,6 +89,50 @@ class SlideFileError(SlideError):
         )
 
     @classmethod
+    def wrong_sha256(cls, slide_id: str, path: str, found: str, wanted: str) -> SlideFileError:
+        """The file is not the one that the manifest was written for."""
+        return cls(
+            f"slide {slide_id!r}: {path!r} has the SHA-256 {found}; the manifest says {wanted}. "
+            "Copy the slide again, or correct `sha256` in the manifest."
+        )
+
+    @classmethod
+    def sha256_of_folder(cls, slide_id: str, path: str) -> SlideFileError:
+        """Only a file has one."""
+        return cls(
+            f"slide {slide_id!r}: {path!r} is a folder, and only a file has a SHA-256. Leave `sha256` empty for it."
+        )
+
+    @classmethod
+    def no_scene(cls, slide_id: str, path: str, scene: str, found: Sequence[str]) -> SlideFileError:
+        """The manifest chooses a scene that the file does not have."""
+        names = ", ".join(repr(name) for name in found if name) or "one image without a name"
+        return cls(
+            f"slide {slide_id!r}: {path!r} has no scene {scene!r}; it holds {names}. Correct `scene` in the manifest."
+        )
+
+    @classmethod
+    def no_plane(cls, slide_id: str, path: str, plane: int, planes: int) -> SlideFileError:
+        """The manifest chooses a focal plane that the scene does not have."""
+        found = "one focal plane, 0" if planes == 1 else f"{planes} focal planes, 0 to {planes - 1}"
+        return cls(
+            f"slide {slide_id!r}: {path!r} has {found}; the manifest asks for {plane}. Correct `plane` in the manifest."
+        )
+
+    @classmethod
+    def unsupported(cls, slide_id: str, path: str, found: str, remedy: str) -> SlideFileError:
+        """A sound file of a kind that no reader here handles."""
+        return cls(f"slide {slide_id!r}: {path!r} holds {found}, which cannot be read here. {remedy}, then rerun.")
+
+    @classmethod
+    def no_package(cls, slide_id: str, path: str, kind: str, package: str, extra: str) -> SlideFileError:
+        """An optional package reads this format."""
+        return cls(
+            f"slide {slide_id!r}: {path!r} is a {kind} file, and the package {package} that reads it is not installed. "
+            f"Run `pip install 'wsi-features[{extra}]'`, then rerun."
+        )
+
+    @classmethod
     def image_too_large(cls, slide_id: str, path: str, *, width: int, height: int, most: int) -> SlideFileError:
         """A plain image is held in memory as a whole, so its size is limited."""
         return cls(
@@ -95,7 +146,23 @@ class SlideFileError(SlideError):
         """Other colours would have to be converted by a rule that the file does not state."""
         return cls(
             f"slide {slide_id!r}: {path!r} holds {found}; wanted 8-bit RGB, or RGBA with plain alpha. "
-            "Convert it to 8-bit RGB, then rerun."
+            "Convert it to 8-bit RGB, for example with `vips colourspace`, then rerun."
+        )
+
+    @classmethod
+    def colour_profile(cls, slide_id: str, why: str) -> SlideFileError:
+        """The recipe wants sRGB, and the file's profile does not lead there."""
+        return cls(
+            f"slide {slide_id!r}: its colour profile cannot be used ({why}). "
+            "Set `read.colour` to stored, or export the slide with a sound RGB profile."
+        )
+
+    @classmethod
+    def implausible(cls, slide_id: str, path: str, found: Sequence[str]) -> SlideFileError:
+        """The file opens, and what it shows cannot be true."""
+        return cls(
+            f"slide {slide_id!r}: {path!r} opens, but {'; '.join(found)}. "
+            "Look at it in a viewer, then copy or export it again, or set `skip` in the manifest."
         )
 
     @classmethod
@@ -112,6 +179,20 @@ class SlideFileError(SlideError):
         return cls(
             f"slide {slide_id!r}: {path!r} holds {pages} full-resolution pages; wanted one. "
             "Export the page that is the slide as an 8-bit RGB TIFF."
+        )
+
+
+class CrashError(SlideError):
+    """Foreign code ended the whole process while it worked on the slide."""
+
+    reason: ClassVar[str] = "crashed"
+
+    @classmethod
+    def in_stage(cls, slide_id: str, path: str, stage: str, signal: str) -> CrashError:
+        """`signal` is how the process ended, in words."""
+        return cls(
+            f"slide {slide_id!r}: a process crashed in {stage} while it worked on {path!r} ({signal}). The file is "
+            "probably damaged: copy or export it again and run `wsi-features retry`, or set `skip` in the manifest."
         )
 
 
@@ -138,12 +219,20 @@ class ResolutionError(SlideError):
         )
 
     @classmethod
+    def against_objective(cls, slide_id: str, mpp: float, source: str, power: float, usual: float) -> ResolutionError:
+        """The two statements of the file cannot both be right, and features at a wrong scale look like features."""
+        return cls(
+            f"slide {slide_id!r} states {mpp:g} um/px ({source}), and an objective power of {power:g}, which mostly "
+            f"gives {usual:g}; they may differ by 30 %. Give the true value in the manifest column `mpp`."
+        )
+
+    @classmethod
     def too_coarse(cls, slide_id: str, *, native: float, wanted: float, tolerance: float) -> ResolutionError:
         """Tiles finer than the scan would be invented detail."""
         return cls(
             f"slide {slide_id!r} was scanned at {native:g} um/px, more than {tolerance:.0%} coarser than the "
             f"{wanted:g} um/px asked for; tiles would be invented detail. "
-            f"Set `tiles.mpp` to at least {native:g}, or drop the slide from the cohort."
+            f"Set `tiles.mpp` to at least {native:g}, set `tiles.upsample` to accept enlarged tiles, or drop the slide."
         )
 
 
@@ -158,6 +247,22 @@ class TileReadError(SlideError):
         return cls(
             f"slide {slide_id!r}: the thumbnail cannot be made, level {level} is unreadable from row {y} ({why}). "
             "Copy or export the slide again, then rerun."
+        )
+
+    @classmethod
+    def region(cls, slide_id: str, level: int, x: int, y: int, why: str) -> TileReadError:
+        """A part of the lazy array; x and y are in pixels of the level."""
+        return cls(
+            f"slide {slide_id!r}: level {level} cannot be read at x={x}, y={y} ({why}). "
+            "Copy or export the slide again, or leave out this part."
+        )
+
+    @classmethod
+    def stalled(cls, slide_id: str, x: int, y: int, seconds: float) -> TileReadError:
+        """A read or decoding that does not return; x and y are in level-0 pixels."""
+        return cls(
+            f"slide {slide_id!r}: reading the tile at x={x}, y={y} has not ended within {seconds:g} s. "
+            "Check the file and its disk, then rerun."
         )
 
     @classmethod

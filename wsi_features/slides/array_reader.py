@@ -6,18 +6,16 @@ part of a file, and transparent pixels like parts that were never scanned.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from types import MappingProxyType
-from typing import Self
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from wsi_features.geometry import Region, Size
-from wsi_features.slides.slide import Level, MppCandidate, Pixels, PixelStatus
+from wsi_features.slides.slide import Level, MppCandidate, Pixels, PixelStatus, SlideBase
 
 
-class ArraySlide:
+class ArraySlide(SlideBase):
     """A pyramid made of one array, uint8 (h, w, 3) or (h, w, 4) with alpha.
 
     `downsamples` are whole numbers, 1 first; coarser levels are area averages of level 0.
@@ -25,7 +23,7 @@ class ArraySlide:
     """
 
     reader = "array"
-    bounds: Region | None = None
+    why = "made from an array"
 
     def __init__(
         self,
@@ -40,8 +38,7 @@ class ArraySlide:
             Level(Size(a.shape[1], a.shape[0]), float(d)) for a, d in zip(self._arrays, downsamples, strict=True)
         )
         stated = (MppCandidate("array", mpp, mpp),) if mpp is not None else ()
-        self.mpp_candidates: tuple[MppCandidate, ...] = stated
-        self.properties: Mapping[str, str] = MappingProxyType({})
+        self.mpp_candidates = stated
 
     def read(self, region: Region, level: int) -> Pixels:
         """The pixels of `region` of `level`; what lies outside is missing."""
@@ -51,14 +48,9 @@ class ArraySlide:
         rgba = _window(self._arrays[level], region)
         return composed_on_white(rgba)
 
-    def close(self) -> None:
-        """Nothing to release."""
-
-    def __enter__(self) -> Self:
+    def reopened(self) -> ArraySlide:
+        """The slide itself: reading changes nothing in it."""
         return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
 
 
 def composed_on_white(rgba: npt.NDArray[np.uint8]) -> Pixels:

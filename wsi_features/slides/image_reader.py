@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 import numpy as np
@@ -23,7 +23,7 @@ from wsi_features.errors import SlideFileError, one_line
 from wsi_features.geometry import Region, Size
 from wsi_features.slides.array_reader import ArraySlide
 from wsi_features.slides.resolution import tiff_candidate
-from wsi_features.slides.slide import Level, MppCandidate, Pixels
+from wsi_features.slides.slide import Level, MppCandidate, Pixels, SlideBase
 
 if TYPE_CHECKING:
     from PIL.ImageFile import ImageFile as PhotoFile
@@ -56,7 +56,7 @@ _held: WeakValueDictionary[tuple[str, int, int, tuple[int, ...]], ArraySlide] = 
 _held_lock = Lock()
 
 
-class ImageReader:
+class ImageReader(SlideBase):
     """A plain image and its area-averaged reductions at 1:4 and 1:16, where both sides keep `smallest_side` pixels.
 
     The header is checked on opening, the pixels are decoded by the first read. Raises SlideFileError when it is
@@ -65,10 +65,10 @@ class ImageReader:
     """
 
     reader = "image"
-    bounds: Region | None = None
+    why = "a plain image"
 
     def __init__(self, slide_id: str, path: str, smallest_side: int = SMALLEST_SIDE) -> None:
-        self._slide_id, self._path = slide_id, path
+        self._slide_id, self._path, self._smallest_side = slide_id, path, smallest_side
         size, candidate = _header(slide_id, path)
         reductions = [d for d in _REDUCTIONS if min(size.width, size.height) // d >= smallest_side]
         self._downsamples = (1, *reductions)
@@ -91,11 +91,9 @@ class ImageReader:
         """Let go of the pixels, which the last reader of the file frees; a later read decodes them again."""
         self._image = None
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
+    def reopened(self) -> ImageReader:
+        """Another reader of the same pixels, which are held once."""
+        return ImageReader(self._slide_id, self._path, self._smallest_side)
 
 
 def image_format(path: str) -> str | None:

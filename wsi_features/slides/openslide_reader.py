@@ -10,15 +10,17 @@ import math
 from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from wsi_features.errors import SlideFileError, one_line
 from wsi_features.geometry import Region, Size
 from wsi_features.slides.array_reader import composed_on_white
+from wsi_features.slides.colour import refused_colour
 from wsi_features.slides.resolution import nominal_candidate, tiff_candidate
-from wsi_features.slides.slide import Level, MppCandidate, Pixels
+from wsi_features.slides.slide import Form, Level, MppCandidate, Pixels, SlideBase
+from wsi_features.slides.tiff_tags import tiff_form
 
 if TYPE_CHECKING:
     from openslide import OpenSlide
@@ -26,15 +28,25 @@ if TYPE_CHECKING:
 _PROPERTIES = ("openslide.vendor", "openslide.objective-power", "openslide.mpp-x", "openslide.mpp-y", "aperio.AppMag")
 """The only properties that leave a reader: others name patients, users, files and dates."""
 
+_TELLING_VENDORS = {"aperio", "generic-tiff", "leica", "philips", "trestle", "ventana"}
+"""Those whose slides are TIFF files that keep to the standard; Hamamatsu's offsets do not."""
 
-class OpenSlideReader:
+
+class OpenSlideReader(SlideBase):
     """One open OpenSlide handle, for one thread."""
 
     reader = "openslide"
 
-    def __init__(self, slide_id: str, path: str) -> None:
-        self._slide_id, self._path = slide_id, path
+    def __init__(self, slide_id: str, path: str, why: str = "OpenSlide knows the format") -> None:
+        self._slide_id, self._path, self.why = slide_id, path, why
         self._handle: OpenSlide | None = _opened(slide_id, path)
+        self.form = _form(path, self._handle.properties.get("openslide.vendor", ""))
+        refused = refused_colour(slide_id, path, self.form)
+        if refused is not None:
+            self.close()
+            raise refused
+        # Without a pixel nothing is decoded; the handle's own property gives the profile as lcms writes it anew.
+        self.icc_profile = self._handle.read_region((0, 0), 0, (0, 0)).info.get("icc_profile")
         dimensions, downsamples = self._handle.level_dimensions, self._handle.level_downsamples
         self.levels = tuple(Level(Size(w, h), float(d)) for (w, h), d in zip(dimensions, downsamples, strict=True))
         found = self._handle.properties
@@ -66,11 +78,9 @@ class OpenSlideReader:
             self._handle.close()
             self._handle = None
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
+    def reopened(self) -> OpenSlideReader:
+        """Another handle of the same file."""
+        return OpenSlideReader(self._slide_id, self._path, self.why)
 
 
 def openslide_format(path: str) -> str | None:
@@ -88,6 +98,12 @@ def _opened(slide_id: str, path: str) -> OpenSlide:
         return OpenSlide(path)
     except (OpenSlideError, OSError) as error:
         raise SlideFileError.refused(slide_id, path, "openslide", one_line(error)) from error
+
+
+def _form(path: str, vendor: str) -> Form:
+    """How the pixels are stored, as far as the tags tell: other vendors' files are no TIFF, or keep their own rules."""
+    told = tiff_form(path) if vendor in _TELLING_VENDORS else None
+    return replace(told or Form(), vendor=vendor)
 
 
 def _mpp_candidates(properties: Mapping[str, str]) -> tuple[MppCandidate, ...]:

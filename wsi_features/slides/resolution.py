@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TypeGuard
 
 from wsi_features.errors import ResolutionError
@@ -15,6 +16,9 @@ FINEST_MPP, COARSEST_MPP = 0.05, 20.0
 NOMINAL = "objective power (nominal)"
 """Source of the candidate that only says what an objective of this power mostly gives."""
 
+NOMINAL_AGREEMENT = 0.3
+"""How far a resolution may be from the objective's nominal."""
+
 _ANISOTROPY = 0.01
 _OBJECTIVE_MICRONS = 10.0
 """Microns per pixel times objective power that scanners mostly give (0.25 at 40x, 0.5 at 20x)."""
@@ -25,8 +29,9 @@ _UNIT_MICRONS = {"inch": 25_400.0, "centimeter": 10_000.0}
 def resolution(slide_id: str, slide: Slide, declared: float | None = None) -> Resolution:
     """The microns per level-0 pixel: the manifest's where `declared`, else the file's first usable statement.
 
-    Raises ResolutionError when there is none, or when it is not finite, not within 0.05 to 20
-    or differs in x and y by more than 1 %. Objective power is never turned into a number.
+    Raises ResolutionError when there is none, or when it is not finite, not within 0.05 to 20,
+    differs in x and y by more than 1 %, or is more than 30 % away from what the stated objective
+    power mostly gives. Only a declared one may be. Objective power is never turned into a number.
     """
     if declared is not None:
         return _checked(slide_id, MppCandidate("manifest", declared, declared))
@@ -34,7 +39,16 @@ def resolution(slide_id: str, slide: Slide, declared: float | None = None) -> Re
     if stated is None:
         shown = [f"{candidate.source}, not usable" for candidate in slide.mpp_candidates]
         raise ResolutionError.missing(slide_id, [f"{slide.reader} reader", *shown, "manifest"])
-    return _checked(slide_id, stated)
+    found = _checked(slide_id, stated)
+    usual = nominal_mpp(slide.mpp_candidates)
+    if usual and abs(found.mpp - usual) / usual > NOMINAL_AGREEMENT:
+        raise ResolutionError.against_objective(slide_id, found.mpp, found.source, _OBJECTIVE_MICRONS / usual, usual)
+    return found
+
+
+def nominal_mpp(candidates: Sequence[MppCandidate]) -> float | None:
+    """Microns per pixel that the stated objective power mostly gives; None where none is stated."""
+    return next((c.x for c in candidates if c.source == NOMINAL and _plausible(c.x)), None)
 
 
 def tiff_candidate(x: float | None, y: float | None, unit: str) -> MppCandidate | None:

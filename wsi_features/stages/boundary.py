@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 from wsi_features.cohort.records import SlideResult
-from wsi_features.errors import SlideError, UsageError, one_line
+from wsi_features.errors import DeviceLostError, SlideError, UsageError, one_line
 
 OK, SOME_FAILED, USAGE, INTERNAL, INTERRUPTED = 0, 1, 2, 3, 130
 """Exit codes."""
@@ -23,17 +24,25 @@ _log = logging.getLogger("wsi_features")
 def guarded(slide_id: str, stage: str, work: Callable[[], SlideResult]) -> SlideResult:
     """Run one slide's work and turn its failure into a result; the other slides go on."""
     started = time.perf_counter()
+    results: list[SlideResult] = []
+    with slide_boundary(slide_id, stage, results.append):
+        results.append(work())
+    return replace(results[0], seconds=round(time.perf_counter() - started, 3))
+
+
+@contextmanager
+def slide_boundary(slide_id: str, stage: str, failed: Callable[[SlideResult], None]) -> Iterator[None]:
+    """A step in the work on one slide: `failed` gets the result of a failure; what ends the whole job is let through."""
     try:
-        result = work()
+        yield
     except SlideError as error:
-        result = SlideResult("failed", stage, reason=error.reason, message=one_line(error))
-    except (UsageError, MemoryError):
+        failed(SlideResult("failed", stage, reason=error.reason, message=one_line(error)))
+    except (UsageError, DeviceLostError, MemoryError):
         raise
     except Exception as error:  # noqa: BLE001 - the boundary: a fault with one slide must not lose the others
         _log.exception("slide %s: internal error in %s", slide_id, stage)
         message = f"slide {slide_id!r}: internal error in {stage}: {type(error).__name__}: {error}. See the log."
-        result = SlideResult("failed", stage, reason="internal", message=one_line(message))
-    return replace(result, seconds=round(time.perf_counter() - started, 3))
+        failed(SlideResult("failed", stage, reason="internal", message=one_line(message)))
 
 
 def exit_code(work: Callable[[], int], tell: Callable[[str], None]) -> int:

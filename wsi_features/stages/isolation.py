@@ -67,9 +67,11 @@ class Inspector:
                 self.close()
         return about
 
-    def check(self, row: ManifestRow) -> None:
-        """Raise the SlideError that a failed description stands for."""
-        refuse_failed(self.described(row))
+    def checked(self, row: ManifestRow) -> dict[str, Any]:
+        """The description of a slide that may be used. Raises the SlideError that a failed one stands for."""
+        about = self.described(row)
+        refuse_failed(about)
+        return about
 
     def close(self) -> None:
         """End the process; whatever it was doing is given up."""

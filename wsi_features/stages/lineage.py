@@ -26,12 +26,12 @@ class Lineage:
 
     slide_id: str
     content: str
-    declared_mpp: float | None
+    declared: Json
     annotations: str
 
     def preflight(self) -> str:
         """What is known of the slide before a pixel is used."""
-        return fingerprint("preflight", PREFLIGHT_VERSION, {"mpp": self.declared_mpp}, [], self.content)
+        return fingerprint("preflight", PREFLIGHT_VERSION, self.declared, [], self.content)
 
     def tissue(self, config: Config) -> str:
         """The tissue mask."""
@@ -45,6 +45,8 @@ class Lineage:
     def stain(self, config: Config) -> str:
         """The stain transform."""
         recipe = stain_recipe_json(config.stain)
+        if config.read.colour != "stored":
+            recipe = recipe | {"colour": config.read.colour}
         return fingerprint("stain", STAIN_VERSION, recipe, [self.tissue(config)], self.content)
 
     def embed(self, config: Config, tiles: TileRecipe, encoder: Json) -> str:
@@ -62,7 +64,13 @@ def lineage_of(row: ManifestRow) -> Lineage:
         content = content_fingerprint(path)
     except OSError as error:
         raise SlideFileError.unreadable(row.slide_id, row.path, error.strerror or str(error)) from error
-    return Lineage(row.slide_id, content, row.mpp, _annotations_digest(row))
+    return Lineage(row.slide_id, content, _declared(row), _annotations_digest(row))
+
+
+def _declared(row: ManifestRow) -> Json:
+    """What the manifest says of the slide itself; columns that are left empty leave no trace."""
+    chosen = {"scene": row.scene, "plane": row.plane, "sha256": row.sha256.lower()}
+    return {"mpp": row.mpp} | {name: value for name, value in chosen.items() if value not in ("", None)}
 
 
 def _annotations_digest(row: ManifestRow) -> str:

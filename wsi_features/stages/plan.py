@@ -17,8 +17,10 @@ from wsi_features.cohort.outputs import Outputs
 from wsi_features.cohort.records import STAGES
 from wsi_features.cohort.sheets import manifest_from
 from wsi_features.config import Config, config_from
+from wsi_features.errors import ConfigError
 from wsi_features.files import read_json
 from wsi_features.recipe import canonical_json, digest
+from wsi_features.slides.folders import companions
 from wsi_features.stages.encoders import EncoderPlan, encoder_plans, tilings
 from wsi_features.stain.recipe import stain_recipe_json
 
@@ -101,6 +103,8 @@ class Plan:
 def plan_of(values: dict[str, Any]) -> Plan:
     """Check a config as the workflow has it and the manifest that it names. Raises UsageError."""
     config = config_from(values, "of the workflow")
+    if set(config.out) & set("{}"):  # Snakemake takes these for wildcards
+        raise ConfigError.invalid("of the workflow", "out", config.out, "the workflow needs a path without braces")
     plan = Plan(config, manifest_from([config.manifest]))
     plan.check(STAGES)
     return plan
@@ -112,11 +116,11 @@ def retries(out: Outputs) -> dict[str, int]:
 
 
 def _stamp(path: str | None) -> list[int]:
-    """Size and modification time: a repaired file is picked up, an unchanged one costs one look."""
+    """Size and newest modification time of all its files: a repaired one is picked up, an unchanged one costs one look."""
     if not path:
         return []
     try:
-        info = Path(path).stat()
+        found = [file.stat() for file in (Path(path), *companions(Path(path)))]
     except OSError:
         return []
-    return [info.st_size, info.st_mtime_ns]
+    return [sum(info.st_size for info in found), max(info.st_mtime_ns for info in found)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -11,37 +12,55 @@ from wsi_features.cohort.outputs import Outputs
 from wsi_features.cohort.records import Record, SlideResult, read_record, write_record
 from wsi_features.config import Config
 from wsi_features.stages.boundary import guarded
-from wsi_features.stages.embed import Embedding, embed_one, merged_result
+from wsi_features.stages.crash import CrashWatch
+from wsi_features.stages.embed import EmbeddingPass
+from wsi_features.stages.embedding import Embedding
 from wsi_features.stages.encoders import encoder_plans
 from wsi_features.stages.isolation import Inspector
+from wsi_features.stages.meter import Meter
 from wsi_features.stages.progress import Progress
 from wsi_features.stages.stain import stain_of
 from wsi_features.stages.tiles import tiles_of
 from wsi_features.stages.tissue import tissue_of
 
-Work = Callable[[ManifestRow], SlideResult]
+Results = Iterator[tuple[ManifestRow, SlideResult]]
+Work = Callable[[Sequence[ManifestRow], CrashWatch, Meter], Results]
+"""Takes slides through a stage; they come back as they end."""
+
 Shards = Mapping[str, Sequence[ManifestRow]]
 
 UPSTREAM = {"tissue": (), "tiles": ("tissue",), "stain": ("tissue",), "embed": ("tiles", "stain")}
 """The stages whose result a stage needs."""
 
+_log = logging.getLogger("wsi_features")
+
 
 def run_stage(stage: str, shards: Shards, config: Config, out: Outputs, progress: Progress) -> None:
     """Take the slides of `shards` through one stage and write a record for each shard.
 
-    A slide that failed before is carried on with its reason; one that is finished is not redone.
-    Raises UsageError when the stage cannot start for any slide.
+    A slide that failed before is carried on with its reason; one that is finished is not redone, and
+    one on which a process crashed is failed. Raises UsageError when the stage cannot start for any slide.
     """
     progress.stage(stage, sum(len(rows) for rows in shards.values()))
     with _work(stage, config, out, progress) as work:
         for shard, rows in shards.items():
             before = [read_record(out.record(name, shard)) for name in UPSTREAM[stage]]
-            results: Record = {}
-            for row in rows:
-                result = _carried(row, before) or guarded(row.slide_id, stage, partial(work, row))
-                results[row.slide_id] = result
-                progress.slide(stage, row.slide_id, result)
-            write_record(out.record(stage, shard), stage, shard, results)
+            results = {row.slide_id: result for row in rows if (result := _carried(row, before))}
+            for slide_id, result in results.items():
+                progress.slide(stage, slide_id, result)
+            meter = Meter()
+            with CrashWatch(out, stage, shard) as watch:
+                for row, result in work([row for row in rows if row.slide_id not in results], watch, meter):
+                    results[row.slide_id] = result
+                    progress.slide(stage, row.slide_id, result)
+            ordered = {row.slide_id: results[row.slide_id] for row in rows}
+            write_record(out.record(stage, shard), stage, shard, ordered, meter.facts() if meter.tiles else {})
+            if meter.tiles:
+                _log.info("%s %s: %.1f tiles/s, encoder busy %.0f %%: %s", *_metered(stage, shard, meter))
+
+
+def _metered(stage: str, shard: str, meter: Meter) -> tuple[str, str, float, float, str]:
+    return stage, shard, meter.tiles / meter.seconds, 100 * meter.busy_share, meter.advice()
 
 
 def _carried(row: ManifestRow, before: Sequence[Record]) -> SlideResult | None:
@@ -59,25 +78,43 @@ def _carried(row: ManifestRow, before: Sequence[Record]) -> SlideResult | None:
 def _work(stage: str, config: Config, out: Outputs, progress: Progress) -> Iterator[Work]:
     if stage == "tissue":
         with Inspector(config.tuning.inspect_seconds, config.tuning.inspect_mib) as inspector:
-            yield lambda row: tissue_of(row, config, out, inspector)
+            yield partial(_one_by_one, stage, lambda row: tissue_of(row, config, out, inspector))
     elif stage == "tiles":
         plans = encoder_plans(config)
-        yield lambda row: tiles_of(row, config, plans, out)
+        yield partial(_one_by_one, stage, lambda row: tiles_of(row, config, plans, out))
     elif stage == "stain":
-        yield lambda row: stain_of(row, config, out)
+        yield partial(_one_by_one, stage, lambda row: stain_of(row, config, out))
     else:
         embeddings = [Embedding(plan, config, out) for plan in encoder_plans(config)]
         try:
-            yield lambda row: _embed_with_all(row, embeddings, progress)
+            yield partial(_in_one_pass, embeddings, config, progress)
         finally:
             for embedding in embeddings:
                 embedding.close()
 
 
-def _embed_with_all(row: ManifestRow, embeddings: Sequence[Embedding], progress: Progress) -> SlideResult:
-    """Encoders share nothing here, so one that fails on a slide leaves the others' stores alone."""
-    results = {
-        embedding.feature_set: guarded(row.slide_id, "embed", partial(embed_one, row, embedding, progress))
-        for embedding in embeddings
-    }
-    return merged_result(results)
+def _one_by_one(
+    stage: str, work: Callable[[ManifestRow], SlideResult], rows: Sequence[ManifestRow], watch: CrashWatch, _: Meter
+) -> Results:
+    for row in rows:
+        yield row, guarded(row.slide_id, stage, partial(_watched, watch, work, row))
+
+
+def _watched(watch: CrashWatch, work: Callable[[ManifestRow], SlideResult], row: ManifestRow) -> SlideResult:
+    with watch.current(row):
+        return work(row)
+
+
+def _in_one_pass(
+    embeddings: Sequence[Embedding],
+    config: Config,
+    progress: Progress,
+    rows: Sequence[ManifestRow],
+    watch: CrashWatch,
+    meter: Meter,
+) -> Results:
+    """Slides of which one crashed the process before come last, each in a pass of its own."""
+    together = [row for row in rows if row.slide_id not in watch.alone]
+    for group in (together, *([row] for row in rows if row.slide_id in watch.alone)):
+        with EmbeddingPass(embeddings, config, progress, meter, watch.current) as embedding_pass:
+            yield from embedding_pass.results(group)

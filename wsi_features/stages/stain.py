@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,8 +13,9 @@ from wsi_features.cohort.records import SlideResult
 from wsi_features.config import Config
 from wsi_features.errors import ArtifactError
 from wsi_features.files import read_json, write_json
-from wsi_features.slides import Slide, open_slide
+from wsi_features.slides import Slide
 from wsi_features.stages.lineage import lineage_of
+from wsi_features.stages.opened import opened_for
 from wsi_features.stages.tissue import read_tissue
 from wsi_features.stain import (
     Identity,
@@ -40,7 +40,7 @@ def stain_of(row: ManifestRow, config: Config, out: Outputs) -> SlideResult:
         stain_with(row.slide_id, out, method, wanted)
     except ArtifactError:
         mask, about = read_tissue(row.slide_id, out, lineage.tissue(config))
-        transform = _fitted(row, config.stain, mask, about)
+        transform = _fitted(row, config, mask, about)
         document = {"fingerprint": wanted, "slide_id": row.slide_id, "transform": transform.parameters()}
         write_json(out.stain(method, row.slide_id), document)
     return SlideResult("ok", "stain", fingerprint=wanted, facts={"stain": method})
@@ -61,20 +61,21 @@ def stain_with(slide_id: str, out: Outputs, method: str, wanted: str) -> StainTr
         raise ArtifactError.damaged(slide_id, "stain parameters", str(path), str(error)) from error
 
 
-def _fitted(row: ManifestRow, recipe: StainRecipe, mask: TissueMask, about: dict[str, Any]) -> StainTransform:
+def _fitted(row: ManifestRow, config: Config, mask: TissueMask, about: dict[str, Any]) -> StainTransform:
     """A slide without tissue has nothing to normalise."""
+    recipe = config.stain
     if recipe.method == "none" or mask.is_empty:
         return Identity()
-    with open_slide(row.slide_id, Path(row.path)) as slide:
-        patches = _patches(row.slide_id, slide, recipe, mask, about["mpp"]["value"])
+    with opened_for(row, config.read) as slide:
+        patches = _patches(row.slide_id, slide, recipe, mask, about)
     return fit(row.slide_id, stained_pixels(patches, recipe.max_pixels, recipe.luminosity), recipe)
 
 
 def _patches(
-    slide_id: str, slide: Slide, recipe: StainRecipe, mask: TissueMask, native: float
+    slide_id: str, slide: Slide, recipe: StainRecipe, mask: TissueMask, about: dict[str, Any]
 ) -> npt.NDArray[np.uint8]:
     """Patches spread over the tissue, uint8 (m, h, w, 3); what was never scanned or cannot be decoded is left out."""
-    downsamples = tuple(level.downsample for level in slide.levels)
+    native, downsamples = about["mpp"]["value"], tuple(level["downsample"] for level in about["levels"])
     asked = max(recipe.sample_mpp, native)
     scale = tile_scale(slide_id, downsamples, native=native, asked=asked, size=recipe.patch_px)
     origins = patch_origins(

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from wsi_features.cohort.manifest import ManifestRow
 from wsi_features.cohort.outputs import Outputs
 from wsi_features.cohort.records import SlideResult, Status
 from wsi_features.config import Config
 from wsi_features.errors import ArtifactError
 from wsi_features.files import replacing
-from wsi_features.geometry import Size
 from wsi_features.stages.encoders import EncoderPlan, tilings
 from wsi_features.stages.lineage import Lineage, lineage_of
+from wsi_features.stages.selection import tissue_tiles
 from wsi_features.stages.tissue import read_tissue
-from wsi_features.tiles import TileRecipe, TileTable, read_tiles, regular_grid, tile_scale, write_tiles
+from wsi_features.tiles import (
+    TileRecipe,
+    TileTable,
+    read_tiles,
+    write_tiles,
+)
 
 
 def tiles_of(row: ManifestRow, config: Config, plans: tuple[EncoderPlan, ...], out: Outputs) -> SlideResult:
@@ -43,23 +46,7 @@ def tiles_with(slide_id: str, out: Outputs, tiling: str, wanted: str) -> TileTab
 
 def _make(lineage: Lineage, config: Config, recipe: TileRecipe, out: Outputs, tiling: str) -> TileTable:
     mask, about = read_tissue(lineage.slide_id, out, lineage.tissue(config))
-    levels = about["levels"]
-    size = Size(levels[0]["width"], levels[0]["height"])
-    assert isinstance(recipe.size, int) and isinstance(recipe.mpp, float)  # noqa: S101, PT018 - resolved from the card
-    scale = tile_scale(
-        lineage.slide_id,
-        tuple(level["downsample"] for level in levels),
-        native=about["mpp"]["value"],
-        asked=recipe.mpp,
-        size=recipe.size,
-        overlap=recipe.overlap,
-        tolerance=recipe.mpp_tolerance,
-    )
-    grid = regular_grid(size, scale)
-    share = mask.share(grid.origins, scale.span)
-    keep = (share >= recipe.min_tissue) & (share > 0)
-    fingerprint = lineage.tiles(config, recipe)
-    table = TileTable(grid.keep(keep), scale, size, share[keep].astype(np.float32), len(grid), fingerprint)
+    table = tissue_tiles(about, mask, recipe, lineage.tiles(config, recipe))
     with replacing(out.tiles(tiling, lineage.slide_id)) as path:
         write_tiles(path, table)
     return table

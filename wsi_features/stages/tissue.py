@@ -13,13 +13,14 @@ from wsi_features.cohort.manifest import ManifestRow
 from wsi_features.cohort.outputs import Outputs
 from wsi_features.cohort.records import SlideResult
 from wsi_features.config import Config
-from wsi_features.errors import ArtifactError
+from wsi_features.errors import ArtifactError, SlideFileError
 from wsi_features.files import read_json, write_bytes, write_json
 from wsi_features.geometry import Size
-from wsi_features.slides import Slide, open_slide, resolution, thumbnail
+from wsi_features.slides import Slide, thumbnail
+from wsi_features.slides.identity import file_sha256
 from wsi_features.stages.isolation import Inspector
 from wsi_features.stages.lineage import Lineage, lineage_of
-from wsi_features.stages.preflight import describe
+from wsi_features.stages.opened import opened
 from wsi_features.tissue import TissueMask, annotated_mask, mask_from_png, mask_mpp, otsu_segmenter, png_bytes, to_text
 
 _PICTURE_PX = 1024
@@ -35,8 +36,8 @@ def tissue_of(row: ManifestRow, config: Config, out: Outputs, inspector: Inspect
     try:
         _, about = read_tissue(row.slide_id, out, wanted)
     except ArtifactError:
-        inspector.check(row)
-        about = _make(row, config, out, lineage)
+        _verify(row)
+        about = _make(row, config, out, lineage, inspector.checked(row))
     return SlideResult("ok", "tissue", fingerprint=wanted, facts=_facts(about))
 
 
@@ -61,12 +62,21 @@ def read_tissue(slide_id: str, out: Outputs, wanted: str) -> tuple[TissueMask, d
     return mask, about
 
 
-def _make(row: ManifestRow, config: Config, out: Outputs, lineage: Lineage) -> dict[str, Any]:
+def _verify(row: ManifestRow) -> None:
+    """Raise SlideFileError when the file is not the one whose SHA-256 the manifest gives."""
+    if row.sha256 and Path(row.path).is_dir():
+        raise SlideFileError.sha256_of_folder(row.slide_id, row.path)
+    if row.sha256 and (found := file_sha256(Path(row.path))) != row.sha256.lower():
+        raise SlideFileError.wrong_sha256(row.slide_id, row.path, found, row.sha256.lower())
+
+
+def _make(
+    row: ManifestRow, config: Config, out: Outputs, lineage: Lineage, preflight: dict[str, Any]
+) -> dict[str, Any]:
     """Write the artifacts; preflight.json, which carries the fingerprint, comes last."""
     slide_id, fingerprint = row.slide_id, lineage.tissue(config)
-    with open_slide(slide_id, Path(row.path)) as slide:
-        native = resolution(slide_id, slide, row.mpp).mpp
-        about = describe(row, slide)
+    with opened(row) as slide:
+        native = preflight["mpp"]["value"]
         size = slide.levels[0].size
         small = thumbnail(slide_id, slide, native, config.tissue.mpp)
         picture = _picture(slide_id, slide, native, small)
@@ -79,7 +89,7 @@ def _make(row: ManifestRow, config: Config, out: Outputs, lineage: Lineage) -> d
     }
     digests = {file: hashlib.sha256(content).hexdigest() for file, content in files.items()}
     area = mask.area_mm2(native)
-    about |= {"tissue_mm2": area, "content": lineage.content, "fingerprint": fingerprint, "sha256": digests}
+    about = preflight | {"tissue_mm2": area, "content": lineage.content, "fingerprint": fingerprint, "sha256": digests}
     out.slide(slide_id, "preflight.json").unlink(missing_ok=True)
     for file, content in files.items():
         write_bytes(out.slide(slide_id, file), content)

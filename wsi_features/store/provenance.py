@@ -58,9 +58,11 @@ class Provenance(BaseModel):
     step: Annotated[SlidePx, Field(ge=1)]
     level: Annotated[int, Field(ge=0)]
     level_downsample: Annotated[float, Field(gt=0)]
+    level_downsample_xy: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]] | None = None
     resize: Annotated[float, Field(gt=0)]
     slide_size: tuple[Annotated[int, Field(ge=0)], Annotated[int, Field(ge=0)]]
     bounds: Literal["drop"] = "drop"
+    scanned_area: tuple[int, int, int, int] | None = None
     encoder: Annotated[PlainJson, AfterValidator(_named)]
     weights_sha256: Sha256 | Literal[""]
     licence: str
@@ -84,8 +86,11 @@ class Provenance(BaseModel):
         return str(self.encoder["name"])
 
     def to_attributes(self) -> Json:
-        """Plain JSON values with sorted keys, so that equal provenances give equal bytes."""
-        return _plain(self.model_dump())
+        """Plain JSON values with sorted keys, so that equal provenances give equal bytes.
+
+        What is None is left out: older stores do not have those names, and stay as they are.
+        """
+        return _plain({name: value for name, value in self.model_dump().items() if value is not None})
 
     @classmethod
     def of_attributes(cls, attributes: Json) -> Provenance:

@@ -1,6 +1,6 @@
 """Tiles: the grid, the scale they are read at, their pixels, and the stream of batches."""
 
-from wsi_features.tiles.grid import TileBatch, TileGrid, TileScale, regular_grid, tile_scale
+from wsi_features.tiles.grid import TileBatch, TileGrid, TileScale, regular_grid, tile_scale, usable_bounds
 from wsi_features.tiles.recipe import TILES_VERSION, ReadRecipe, TileRecipe
 from wsi_features.tiles.stream import tile_batches
 from wsi_features.tiles.table import TileTable, read_tiles, write_tiles
@@ -17,5 +17,6 @@ __all__ = [
     "regular_grid",
     "tile_batches",
     "tile_scale",
+    "usable_bounds",
     "write_tiles",
 ]

@@ -6,21 +6,26 @@ the same grid on any machine.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from wsi_features.errors import ResolutionError
-from wsi_features.geometry import Mpp, Size, SlidePx
+from wsi_features.geometry import Mpp, Region, Size, SlidePx
+
+Downsample = float | tuple[float, float]
+"""Level-0 pixels per pixel of a level: one number, or one along x and one along y."""
 
 
 @dataclass(frozen=True, slots=True)
 class TileScale:
     """How one tile is read: `span` level-0 pixels wide, delivered as `size` pixels.
 
-    `level` is the pyramid level read and `downsample` its level-0 pixels per pixel;
-    `resize` is delivered pixels per pixel read (1 when read one to one).
+    `level` is the pyramid level read, `downsample_x` and `downsample_y` its true level-0 pixels per
+    pixel, which may differ from what its reader states. `resize` is delivered pixels per pixel read:
+    1 when read one to one, more than 1 when enlarged.
     """
 
     native: Mpp
@@ -29,7 +34,13 @@ class TileScale:
     span: SlidePx
     step: SlidePx
     level: int
-    downsample: float
+    downsample_x: float
+    downsample_y: float
+
+    @property
+    def downsample(self) -> float:
+        """Mean over both axes; they differ by less than a pixel of the level over its whole length."""
+        return (self.downsample_x + self.downsample_y) / 2
 
     @property
     def effective(self) -> Mpp:
@@ -78,40 +89,58 @@ class TileBatch:
     problems: tuple[str, ...] = ()
 
 
-def tile_scale(
+def tile_scale(  # noqa: PLR0913 - the fields of a tile recipe, by name
     slide_id: str,
-    downsamples: tuple[float, ...],
+    downsamples: Sequence[Downsample],
     *,
     native: float,
     asked: float,
     size: int,
     overlap: int = 0,
     tolerance: float = 0.05,
+    upsample: bool = False,
 ) -> TileScale:
     """Choose span and level for tiles of `size` pixels at `asked` microns per pixel.
 
     A slide up to `tolerance` coarser than asked is read one to one, and so is one whose
     footprint differs from one to one by less than a pixel: whole spans cannot come
-    nearer, and resampling would only blur. The level is the coarsest that is not
-    coarser than the tile.
+    nearer, and resampling would only blur. A still coarser slide is enlarged where `upsample`
+    allows it. The level is the coarsest that is not coarser than the tile. Raises ResolutionError.
     """
-    if native > asked * (1 + tolerance):
+    coarse = native > asked * (1 + tolerance)
+    if coarse and not upsample:
         raise ResolutionError.too_coarse(slide_id, native=native, wanted=asked, tolerance=tolerance)
     exact = size * asked / native
-    span = size if exact < size + 1 else round(exact)
+    span = size if exact < size + 1 and not coarse else max(1, round(exact))
     step = max(1, round(span * (size - overlap) / size))
-    level = max(i for i, d in enumerate(downsamples) if i == 0 or span / d > size - 0.5)
-    return TileScale(Mpp(native), Mpp(asked), size, SlidePx(span), SlidePx(step), level, downsamples[level])
+    axes = [d if isinstance(d, tuple) else (d, d) for d in downsamples]
+    level = max(i for i, pair in enumerate(axes) if i == 0 or span / max(pair) > size - 0.5)
+    return TileScale(Mpp(native), Mpp(asked), size, SlidePx(span), SlidePx(step), level, *axes[level])
 
 
-def regular_grid(slide: Size, scale: TileScale) -> TileGrid:
-    """Cover a slide of `slide` level-0 pixels with tiles.
+def usable_bounds(slide: Size, bounds: Region | None) -> Region | None:
+    """The part of `bounds` that lies on a slide of `slide` level-0 pixels; None where there is none.
 
-    Tiles run row by row from the top-left corner; a tile that would cross the right or
-    bottom edge is left out, since part of it would be invented.
+    Files state scanned areas that reach beyond the slide, lie beside it or are empty.
     """
-    xs = np.arange(0, slide.width - scale.span + 1, scale.step, dtype=np.int64)
-    ys = np.arange(0, slide.height - scale.span + 1, scale.step, dtype=np.int64)
+    if bounds is None:
+        return None
+    left, top = max(bounds.x, 0), max(bounds.y, 0)
+    right, bottom = min(bounds.x + bounds.width, slide.width), min(bounds.y + bounds.height, slide.height)
+    if left >= right or top >= bottom:
+        return None
+    return Region(left, top, right - left, bottom - top)
+
+
+def regular_grid(slide: Size, scale: TileScale, bounds: Region | None = None) -> TileGrid:
+    """Cover a slide of `slide` level-0 pixels, or the usable part of `bounds`, with tiles.
+
+    Tiles run row by row from the top-left corner, where the index is (0, 0); a tile that
+    would cross the right or bottom edge is left out, since part of it would be invented.
+    """
+    area = usable_bounds(slide, bounds) or Region(0, 0, slide.width, slide.height)
+    xs = np.arange(area.x, area.x + area.width - scale.span + 1, scale.step, dtype=np.int64)
+    ys = np.arange(area.y, area.y + area.height - scale.span + 1, scale.step, dtype=np.int64)
     columns, rows = np.tile(np.arange(len(xs)), len(ys)), np.repeat(np.arange(len(ys)), len(xs))
     origins = np.stack([xs[columns], ys[rows]], axis=1)
     index = np.stack([columns, rows], axis=1).astype(np.int32)

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from wsi_features.errors import ArtifactError
-from wsi_features.geometry import Size
+from wsi_features.geometry import Region, Size
 from wsi_features.tiles.grid import TileGrid, TileScale
 
 _KEY = b"wsi_features"
@@ -22,7 +22,8 @@ class TileTable:
     """The kept tiles of a slide: where, at which scale, and what was measured of each.
 
     `tissue_share` is float32 (n,), 0 to 1. `fingerprint` is that of the tiles stage;
-    `candidates` counts the tiles of the full grid.
+    `candidates` counts the tiles of the full grid. `bounds` is the scanned area in level-0
+    pixels that the grid covers, None where it covers the whole slide.
     """
 
     grid: TileGrid
@@ -31,6 +32,7 @@ class TileTable:
     tissue_share: npt.NDArray[np.float32]
     candidates: int
     fingerprint: str
+    bounds: Region | None = None
 
     def __len__(self) -> int:
         return len(self.grid)
@@ -53,6 +55,7 @@ def write_tiles(path: Path, table: TileTable) -> None:
         "scale": asdict(table.scale),
         "slide_size": asdict(table.slide_size),
         "candidates": table.candidates,
+        "bounds": asdict(table.bounds) if table.bounds else None,
     }
     arrow = pa.table(columns).replace_schema_metadata({_KEY: json.dumps(about, sort_keys=True)})
     pq.write_table(arrow, path)
@@ -74,7 +77,8 @@ def read_tiles(slide_id: str, path: Path) -> TileTable:
 
 
 def _table(arrow: Any, about: dict[str, Any]) -> TileTable:
-    scale = TileScale(**about["scale"])
+    scale = _scale(about["scale"])
+    bounds = about.get("bounds")
     origins = np.stack([arrow["x"].to_numpy(), arrow["y"].to_numpy()], axis=1).astype(np.int64)
     index = np.stack([arrow["column"].to_numpy(), arrow["row"].to_numpy()], axis=1).astype(np.int32)
     return TileTable(
@@ -84,4 +88,14 @@ def _table(arrow: Any, about: dict[str, Any]) -> TileTable:
         arrow["tissue_share"].to_numpy().astype(np.float32),
         about["candidates"],
         about["fingerprint"],
+        Region(**bounds) if bounds else None,
     )
+
+
+def _scale(written: dict[str, Any]) -> TileScale:
+    """Tables of earlier releases hold one `downsample` for both axes."""
+    earlier = written.get("downsample")
+    if earlier is None:
+        return TileScale(**written)
+    kept = {name: value for name, value in written.items() if name != "downsample"}
+    return TileScale(**kept, downsample_x=earlier, downsample_y=earlier)

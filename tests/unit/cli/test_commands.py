@@ -86,20 +86,38 @@ def test_inspect_gives_one_json_object_a_slide(slide_folder: Path, capsys: pytes
     assert run_command(["inspect", str(slide_folder), "--json"]) == 0
     fine = json.loads(said(capsys).splitlines()[0])
     assert set(fine) >= {"slide_id", "status", "reason", "reader", "mpp", "levels", "warnings"}
-    assert (fine["slide_id"], fine["reader"]) == ("fine", "openslide")
+    assert (fine["slide_id"], fine["reader"]) == ("fine", "tiff")
     assert fine["mpp"]["value"] == 0.2431
-    assert fine["mpp"]["candidates"][0] == {"source": "openslide", "x": 0.2431, "y": 0.2431, "usable": True}
-    assert fine["levels"][1] == {"width": 1088, "height": 768, "downsample": 4.0}
+    assert fine["mpp"]["candidates"][0] == {"source": "aperio text", "x": 0.2431, "y": 0.2431, "usable": True}
+    assert {k: fine["levels"][1][k] for k in ("width", "height", "downsample")} == {
+        "width": 1088,
+        "height": 768,
+        "downsample": 4.0,
+    }
+    assert fine["levels"][1]["difference"] < 5
+    assert fine["estimate"]["tiles"] > 0
 
 
 def test_inspect_says_what_is_wrong_and_what_to_do(
     broken_slides: dict[str, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run_command(["inspect", str(broken_slides["nompp"]), str(broken_slides["text"])]) == 1
+    lines = said(capsys).splitlines()
+    assert lines[0].split()[:3] == ["slide", "status", "reader"]
+    assert lines[1].split()[:4] == ["nompp", "failed", "[mpp]", "tiff"]
+    assert lines[2].split()[:4] == ["text", "failed", "[unreadable_slide]", "-"]
+    assert any("manifest column `mpp`" in line for line in lines)
+    assert lines[-1] == "2 slides, 2 cannot be used; about 0 tiles"
+
+
+def test_inspect_of_one_slide_says_all_that_is_known_of_it(
+    slide_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_command(["inspect", str(slide_folder / "fine.svs")]) == 0
     text = said(capsys)
-    assert "resolution  not usable" in text
-    assert "manifest column `mpp`" in text
-    assert "text: failed [unreadable_slide]" in text
+    assert "reader      tiff (tiled TIFF, read directly)" in text
+    assert "0.2431 um/px (aperio text)" in text
+    assert "of 256 px at 0.5" in text
 
 
 def test_manifest_makes_a_sheet_that_run_accepts(
@@ -107,7 +125,7 @@ def test_manifest_makes_a_sheet_that_run_accepts(
 ) -> None:
     assert run_command(["manifest", str(slide_folder)]) == 0
     text = said(capsys)
-    assert text.splitlines()[0] == "slide_id,path,patient_id,stain,mpp,annotations,skip"
+    assert text.splitlines()[0] == "slide_id,path,patient_id,stain,mpp,scene,plane,sha256,annotations,skip"
     (tmp_path / "cohort.csv").write_text(text)
     assert run_command(["manifest", str(tmp_path / "cohort.csv")]) == 0
     assert said(capsys) == text

@@ -1,10 +1,10 @@
 from __future__ import annotations
 
 import gc
-import threading
 import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,11 @@ from torchvision.transforms import v2
 
 from wsi_features.encode.build import build
 from wsi_features.encode.card import EncoderCard, Precision
-from wsi_features.encode.device import HostStage
 from wsi_features.encode.timm_builder import TimmEncoder, build_timm
 from wsi_features.encode.timm_network import outline
 from wsi_features.errors import WeightsError
+from wsi_features.stain.target import MacenkoNumbers
+from wsi_features.stain.transform import StainMatrix
 from wsi_features.tiles.grid import TileBatch
 
 MEAN, STD = [0.7, 0.5, 0.6], [0.2, 0.25, 0.3]
@@ -56,6 +57,14 @@ def encoder(built_from: Built, tiny_weights: Path) -> Iterator[TimmEncoder]:
     built = built_from(tiny_weights)
     yield built
     built.close()
+
+
+@pytest.fixture
+def macenko() -> StainMatrix:
+    """A transform that moves every colour."""
+    source = MacenkoNumbers(stains=((0.65, 0.70, 0.29), (0.07, 0.99, 0.11)), max_concentration=(1.9, 1.0))
+    target = MacenkoNumbers(stains=((0.56, 0.72, 0.41), (0.22, 0.80, 0.56)), max_concentration=(1.5, 1.4))
+    return StainMatrix(source=source, target=target)
 
 
 def plain_tokens(network: torch.nn.Module, pixels: np.ndarray) -> torch.Tensor:
@@ -114,6 +123,29 @@ def test_fp16_is_finer_than_bf16(built_from: Built, tiny_weights: Path, encoder:
         errors.append(np.abs(half.submit(batch()).rows() - exact).max())
         half.close()
     assert errors[0] < errors[1] / 2
+
+
+def test_a_stain_transform_is_applied_before_the_network(encoder: TimmEncoder, macenko: StainMatrix) -> None:
+    normalised = replace(batch(), pixels=macenko.apply(batch().pixels))
+    found = encoder.submit(batch(), macenko).rows()
+    assert np.array_equal(found, encoder.submit(normalised).rows())
+    assert not np.allclose(found, encoder.submit(batch()).rows(), atol=1e-3)
+
+
+def test_networks_built_side_by_side_in_threads_are_the_same(built_from: Built, tiny_weights: Path) -> None:
+    with ThreadPoolExecutor(4) as executor:
+        built = list(executor.map(lambda _: built_from(tiny_weights), range(4)))
+    found = {one.submit(batch()).rows().tobytes() for one in built}
+    for one in built:
+        one.close()
+    assert len(found) == 1
+
+
+def test_slow_arithmetic_is_noted(built_from: Built, tiny_weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("wsi_features.encode.device.arithmetic.has_bf16_units", lambda: False)
+    built = built_from(tiny_weights, precision="bf16")
+    assert built.notes == ("this CPU has no bf16 units, so bf16 is no faster than fp32 on it",)
+    built.close()
 
 
 def test_the_card_s_precision_is_used_unless_another_is_given(card: Card, tiny_weights: Path) -> None:
@@ -238,54 +270,13 @@ def test_networks_of_other_kinds_give_the_features_of_timm(
     built.close()
 
 
-@pytest.fixture
-def gated() -> Iterator[tuple[HostStage, threading.Event]]:
-    """A stage that computes only once its gate is set, and the gate."""
-    gate = threading.Event()
-
-    def slow(pixels: torch.Tensor) -> torch.Tensor:
-        assert gate.wait(30)
-        return pixels.float().mean((1, 2))
-
-    stage = HostStage(slow, threads=1)
-    yield stage, gate
-    gate.set()
-    stage.close()
-
-
-def test_submit_returns_while_the_device_still_works(gated: tuple[HostStage, threading.Event]) -> None:
-    stage, gate = gated
-    first, second = stage.submit(batch(2).pixels), stage.submit(batch(3).pixels)
-    gate.set()
-    assert (second.rows().shape, first.rows().shape) == ((3, 3), (2, 3))
-
-
-def test_a_batch_may_be_changed_after_it_was_submitted(gated: tuple[HostStage, threading.Event]) -> None:
-    stage, gate = gated
-    pixels = np.full((1, 4, 5, 3), 7, np.uint8)
-    pending = stage.submit(pixels)
-    pixels[:] = 200
-    gate.set()
-    assert pending.rows().tolist() == [[7.0, 7.0, 7.0]]
-
-
-def test_an_error_on_the_device_reaches_the_one_who_waits() -> None:
-    def broken(_: torch.Tensor) -> torch.Tensor:
-        raise MemoryError("too large a batch")
-
-    stage = HostStage(broken, threads=1)
-    with pytest.raises(MemoryError, match="too large a batch"):
-        stage.submit(batch(1).pixels).rows()
-    stage.close()
-
-
 def test_closing_lets_go_of_the_network_and_takes_no_more_batches(built_from: Built, tiny_weights: Path) -> None:
     built = built_from(tiny_weights)
     built.submit(batch()).rows()
-    work = weakref.ref(built._stage._work)  # type: ignore[attr-defined]
+    network = weakref.ref(built._stage._work.network)  # type: ignore[attr-defined]
     built.close()
     gc.collect()
-    assert work() is None
+    assert network() is None
     with pytest.raises(RuntimeError):
         built.submit(batch())
     built.close()

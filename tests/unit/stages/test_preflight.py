@@ -50,14 +50,20 @@ def test_near_or_unusable_statements_are_no_contradiction() -> None:
     assert warnings(MppCandidate("a", 0.5, 0.5), MppCandidate("tiff resolution", 352.8, 352.8, usable=False)) == []
 
 
-@pytest.mark.parametrize(("mpp", "told"), [(0.25, True), (0.34, True), (0.36, False), (0.64, False), (0.66, True)])
-def test_a_resolution_far_from_the_nominal_of_the_objective_is_told(mpp: float, told: bool) -> None:
-    found = warnings(MppCandidate("a", mpp, mpp), MppCandidate(NOMINAL, 0.5, 0.5, usable=False))
-    expected = f"{mpp:g} um/px does not fit the stated objective power (about 0.5 um/px)"
-    assert found == ([expected] if told else [])
+@pytest.mark.parametrize(("mpp", "fits"), [(0.25, False), (0.34, False), (0.36, True), (0.64, True), (0.66, False)])
+def test_a_resolution_far_from_the_nominal_of_the_objective_is_refused(mpp: float, fits: bool) -> None:
+    slide = stating(MppCandidate("a", mpp, mpp), MppCandidate(NOMINAL, 0.5, 0.5, usable=False))
+    about = describe(ROW, slide)
+    assert (about["status"], about["reason"]) == (("ok", "") if fits else ("failed", "mpp"))
+    if not fits:
+        assert f"states {mpp:g} um/px (a), and an objective power of 20, which mostly gives 0.5" in about["remedy"]
+        assert "manifest column `mpp`" in about["remedy"]
 
 
-def test_the_manifests_value_is_compared_with_the_nominal_too() -> None:
+def test_the_manifests_value_may_contradict_the_objective_and_the_file_and_is_told() -> None:
     row = ManifestRow(slide_id="s1", path="s1.svs", mpp=0.25)
-    (told,) = warnings(MppCandidate("a", 0.5, 0.5), MppCandidate(NOMINAL, 0.5, 0.5, usable=False), row=row)
-    assert told.startswith("0.25 um/px does not fit")
+    told = warnings(MppCandidate("a", 0.5, 0.5), MppCandidate(NOMINAL, 0.5, 0.5, usable=False), row=row)
+    assert told == [
+        "the manifest's 0.25 um/px is used; the file states 0.5 (a)",
+        "0.25 um/px does not fit the stated objective power (about 0.5 um/px)",
+    ]

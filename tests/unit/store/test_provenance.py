@@ -27,6 +27,12 @@ def test_tuples_of_a_card_become_lists_at_once(samples: Any) -> None:
     assert samples.provenance(7).encoder["mpp_range"] == [0.4, 0.6]
 
 
+def test_the_area_and_both_downsamples_come_back_where_they_are_known(samples: Any) -> None:
+    made = samples.provenance(7, scanned_area=(5, 7, 900, 800), level_downsample_xy=(2.0, 2.5))
+    assert Provenance.of_attributes(made.to_attributes()) == made
+    assert not {"scanned_area", "level_downsample_xy"} & samples.provenance(7).to_attributes().keys()
+
+
 def test_an_unknown_field_is_refused_when_writing(samples: Any) -> None:
     with pytest.raises(ValidationError, match="scanner_user"):
         samples.provenance(7, scanner_user="me")

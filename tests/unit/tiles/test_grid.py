@@ -4,8 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wsi_features.errors import ResolutionError
-from wsi_features.geometry import Size
-from wsi_features.tiles import TileGrid, TileScale, regular_grid, tile_scale
+from wsi_features.geometry import Region, Size
+from wsi_features.tiles import TileGrid, TileScale, regular_grid, tile_scale, usable_bounds
 
 WIDE = Size(1000, 600)  # never square: a swapped axis must fail
 
@@ -62,6 +62,53 @@ def test_the_level_is_the_coarsest_that_is_fine_enough(asked: float, level: int)
 
 def test_a_level_a_hair_coarser_than_the_tile_still_counts() -> None:
     assert tile_scale("s1", (1.0, 4.0003), native=0.25, asked=1.0, size=256).level == 1
+
+
+def test_the_refusal_names_the_way_to_enlarge() -> None:
+    with pytest.raises(ResolutionError, match=r"set `tiles.upsample`"):
+        scale(native=1.0)
+
+
+@pytest.mark.parametrize(("native", "span"), [(1.0, 50), (0.6, 83), (0.53, 94)])
+def test_an_enlarged_tile_has_the_resolution_asked_for(native: float, span: int) -> None:
+    found = scale(native=native, upsample=True)
+    assert (found.span, found.level) == (span, 0)
+    assert found.resize == pytest.approx(100 / span)
+    assert found.effective == pytest.approx(0.5, rel=0.5 / span)
+
+
+def test_allowing_to_enlarge_changes_nothing_for_slides_that_are_fine_enough() -> None:
+    for native in (0.25, 0.5, 0.525):
+        assert scale(native=native, upsample=True) == scale(native=native)
+
+
+def test_enlarged_tiles_overlap_by_their_share() -> None:
+    assert scale(native=1.0, overlap=50, upsample=True).step == 25
+
+
+def test_the_coarser_axis_decides_the_level() -> None:
+    assert tile_scale("s1", (1.0, (4.0, 4.1)), native=0.25, asked=1.0, size=256).level == 0
+    assert tile_scale("s1", (1.0, (3.9, 4.0)), native=0.25, asked=1.0, size=256).level == 1
+
+
+def test_the_grid_starts_at_the_bounds_and_stays_inside() -> None:
+    found = regular_grid(WIDE, scale(), Region(130, 70, 640, 430))
+    assert found.origins.tolist() == [[130, 70], [330, 70], [530, 70], [130, 270], [330, 270], [530, 270]]
+    assert found.index[0].tolist() == [0, 0]
+    assert found.index[-1].tolist() == [2, 1]
+
+
+def test_bounds_beyond_the_slide_are_cut_to_it() -> None:
+    assert usable_bounds(WIDE, Region(-50, 500, 400, 300)) == Region(0, 500, 350, 100)
+    assert usable_bounds(WIDE, Region(900, -10, 400, 50)) == Region(900, 0, 100, 40)
+
+
+@pytest.mark.parametrize(
+    "absurd", [None, Region(1000, 0, 9, 9), Region(0, 600, 9, 9), Region(5, 5, 0, 9), Region(5, 5, 9, -9)]
+)
+def test_bounds_that_hold_nothing_of_the_slide_are_ignored(absurd: Region | None) -> None:
+    assert usable_bounds(WIDE, absurd) is None
+    np.testing.assert_array_equal(regular_grid(WIDE, scale(), absurd).origins, grid().origins)
 
 
 @settings(max_examples=60, deadline=None)

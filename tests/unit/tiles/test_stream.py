@@ -4,6 +4,7 @@ import pytest
 from wsi_features.geometry import Region
 from wsi_features.slides import ArraySlide, Slide
 from wsi_features.tiles import ReadRecipe, TileBatch, regular_grid, tile_batches, tile_scale
+from wsi_features.tiles.pixels import tile_pixels
 
 NOISE = np.random.default_rng(5).integers(0, 256, (330, 520, 3), np.uint8)
 
@@ -43,6 +44,13 @@ def test_partly_scanned_tiles_are_judged_by_the_recipe() -> None:
     assert strict[0].problems[0] == "only 50.0% of it was scanned"
     assert lenient[0].valid[0]
     assert not lenient[0].valid[1]
+
+
+def test_the_recipe_chooses_the_kernel() -> None:
+    scale = tile_scale("s1", (1.0,), native=0.25, asked=0.5, size=32)
+    found = batches(ArraySlide(NOISE), recipe=ReadRecipe(interpolation="lanczos"))[0]
+    wanted = tile_pixels(ArraySlide(NOISE), 64, 0, scale, "lanczos").rgb
+    np.testing.assert_array_equal(found.pixels[1], wanted)
 
 
 def test_every_thread_gets_a_slide_of_its_own_and_all_are_closed() -> None:

@@ -1,3 +1,4 @@
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -5,7 +6,7 @@ import numpy as np
 import pytest
 
 from wsi_features.errors import ArtifactError
-from wsi_features.geometry import Size
+from wsi_features.geometry import Region, Size
 from wsi_features.tiles import TileTable, read_tiles, regular_grid, tile_scale, write_tiles
 
 
@@ -25,6 +26,30 @@ def test_a_table_comes_back_as_it_was(tmp_path: Path) -> None:
     np.testing.assert_array_equal(found.grid.origins, table().grid.origins)
     np.testing.assert_array_equal(found.grid.index, table().grid.index)
     np.testing.assert_array_equal(found.tissue_share, table().tissue_share)
+
+
+def test_the_bounds_that_were_used_come_back(tmp_path: Path) -> None:
+    write_tiles(tmp_path / "a", replace(table(), bounds=Region(5, 7, 900, 800)))
+    assert read_tiles("s1", tmp_path / "a").bounds == Region(5, 7, 900, 800)
+
+
+def test_each_axis_keeps_its_downsample(tmp_path: Path) -> None:
+    scale = replace(table().scale, downsample_x=4.0, downsample_y=4.5)
+    write_tiles(tmp_path / "a", replace(table(), scale=scale))
+    assert read_tiles("s1", tmp_path / "a").scale == scale
+
+
+def test_a_table_with_one_downsample_and_no_bounds_is_still_read(tmp_path: Path) -> None:
+    import pyarrow.parquet as pq
+
+    write_tiles(tmp_path / "a", table())
+    arrow = pq.read_table(tmp_path / "a", partitioning=None)
+    about = json.loads(arrow.schema.metadata[b"wsi_features"])
+    about["scale"] = {k: v for k, v in about["scale"].items() if k[:10] != "downsample"} | {"downsample": 4.0003}
+    del about["bounds"]
+    pq.write_table(arrow.replace_schema_metadata({b"wsi_features": json.dumps(about)}), tmp_path / "a")
+    found = read_tiles("s1", tmp_path / "a")
+    assert (found.scale, found.bounds) == (table().scale, None)
 
 
 def test_equal_tables_are_equal_files(tmp_path: Path) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import subprocess
 import threading
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -16,6 +18,7 @@ from wsi_features.encode.histo_texture.descriptor import DIM, VERSION, tile_desc
 from wsi_features.encode.histo_texture.planes import Image
 from wsi_features.encode.histo_texture.worker import WorkerProcess
 from wsi_features.errors import CardError
+from wsi_features.stain.transform import Identity, StainTransform
 from wsi_features.tiles.grid import TileBatch
 
 TILES_BEFORE_PROCESSES = 128
@@ -35,6 +38,7 @@ class HistoTextureEncoder:
     weights_digest = ""
     precision: Precision = "fp32"
     device: Literal["cpu", "cuda"] = "cpu"
+    notes: tuple[str, ...] = ()
 
     def __init__(self, card: EncoderCard, workers: int) -> None:
         self.card = card
@@ -44,14 +48,15 @@ class HistoTextureEncoder:
         self._processes: list[WorkerProcess] = []
         self._submitted = 0
 
-    def submit(self, batch: TileBatch) -> _Running:
-        """Start one batch; the rows of its invalid tiles are 0."""
+    def submit(self, batch: TileBatch, stain: StainTransform | None = None) -> _Running:
+        """Start one batch, each tile normalised by the thread that has it described; rows of invalid tiles are 0."""
         features = np.zeros((len(batch.pixels), DIM), np.float32)
         wanted = np.flatnonzero(batch.valid)
-        fill = self._fill_here if self._submitted < TILES_BEFORE_PROCESSES else self._fill_elsewhere
+        describe = tile_descriptor if self._submitted < TILES_BEFORE_PROCESSES else self._described_elsewhere
+        fill = partial(_fill, features, batch.pixels, stain or Identity(), describe)
         self._submitted += len(wanted)
         parts = np.array_split(wanted, max(1, min(self._most_parts, len(wanted) // _LEAST_PART)))
-        return _Running(features, tuple(self._pool.submit(fill, features, batch.pixels, rows) for rows in parts))
+        return _Running(features, tuple(self._pool.submit(fill, rows) for rows in parts))
 
     def close(self) -> None:
         """Stop the workers; parts not yet begun are given up."""
@@ -59,22 +64,29 @@ class HistoTextureEncoder:
         for process in self._processes:
             process.close()
 
-    def _fill_here(self, features: npt.NDArray[np.float32], pixels: Image, rows: npt.NDArray[np.intp]) -> None:
-        """Fill the given rows of `features` from the tiles of the same rows."""
-        for row in rows:
-            features[row] = tile_descriptor(pixels[row])
-
-    def _fill_elsewhere(self, features: npt.NDArray[np.float32], pixels: Image, rows: npt.NDArray[np.intp]) -> None:
-        """The same, in the process that belongs to the calling thread; one that has died is replaced for later batches."""
+    def _described_elsewhere(self, tile: Image) -> npt.NDArray[np.float32]:
+        """By the process that belongs to the calling thread; one that has died is replaced for later batches."""
         if not hasattr(self._thread, "process"):
             self._thread.process = WorkerProcess()
             self._processes.append(self._thread.process)
+        process: WorkerProcess = self._thread.process
         try:
-            for row in rows:
-                features[row] = self._thread.process.describe(pixels[row])
+            return process.describe(tile)
         except subprocess.CalledProcessError:
             del self._thread.process
             raise
+
+
+def _fill(
+    features: npt.NDArray[np.float32],
+    pixels: Image,
+    stain: StainTransform,
+    describe: Callable[[Image], npt.NDArray[np.float32]],
+    rows: npt.NDArray[np.intp],
+) -> None:
+    """Fill the given rows of `features` from the tiles of the same rows."""
+    for row in rows:
+        features[row] = describe(stain.apply(pixels[row : row + 1])[0])
 
 
 @dataclass(frozen=True, slots=True, eq=False)

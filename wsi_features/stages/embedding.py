@@ -1,0 +1,137 @@
+"""One encoder of a run: what it is, where its stores lie, and what each of them says of itself."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from threading import Lock
+
+from wsi_features.cohort.outputs import Outputs
+from wsi_features.config import Config
+from wsi_features.encode.build import build, encoder_recipe
+from wsi_features.encode.encoder import Encoder
+from wsi_features.encode.weights import sha256_of
+from wsi_features.recipe import Json
+from wsi_features.stages.encoders import EncoderPlan
+from wsi_features.stages.lineage import Lineage, feature_set_hash, recipes
+from wsi_features.stages.tissue import read_tissue
+from wsi_features.stain import StainTransform
+from wsi_features.store import Provenance, StoreContent
+from wsi_features.tiles import TileTable
+
+_LIBRARIES = ("numpy", "opencv-python", "openslide-bin", "openslide-python", "simplejpeg", "zarr", "wsi-features")
+
+
+@dataclass(slots=True)
+class Embedding:
+    """One encoder over the slides of a run; it is built when the first slide needs it, by whichever thread does."""
+
+    plan: EncoderPlan
+    config: Config
+    out: Outputs
+    recipe: Json = field(init=False)
+    feature_set: str = field(init=False)
+    _encoder: Encoder | None = field(default=None, init=False)
+    _building: Lock = field(default_factory=Lock, init=False)
+
+    def __post_init__(self) -> None:
+        plan = self.plan
+        plan.check_weights()
+        digest = sha256_of(plan.weights) if plan.weights else ""
+        self.recipe = encoder_recipe(plan.card, digest, plan.precision)
+        name = f"{plan.card.slug}__{plan.tiling}__{self.config.stain.method}"
+        self.feature_set = f"{name}__{feature_set_hash(self.config, plan.tiles, self.recipe)}"
+
+    @property
+    def encoder(self) -> Encoder:
+        """The loaded encoder."""
+        with self._building:
+            if self._encoder is None:
+                plan, tuning = self.plan, self.config.tuning
+                self._encoder = build(
+                    plan.card,
+                    weights=plan.weights,
+                    precision=plan.precision,
+                    device=tuning.device,
+                    workers=cores(tuning.workers),
+                )
+            return self._encoder
+
+    def target(self, slide_id: str) -> Path:
+        """Where the store of a slide lies."""
+        return self.out.store(self.feature_set, slide_id)
+
+    def wanted(self, lineage: Lineage) -> str:
+        """The fingerprint that the store of a slide must have."""
+        return lineage.embed(self.config, self.plan.tiles, self.recipe)
+
+    def content(self, lineage: Lineage, table: TileTable, stain: StainTransform) -> StoreContent:
+        """All of a store but its features."""
+        return StoreContent(
+            coords=table.grid.origins,
+            grid=table.grid.index,
+            columns=table.tissue_share[:, None],
+            column_names=("tissue_share",),
+            dim=self.encoder.card.dim,
+            dtype="float32" if self.encoder.precision == "fp32" else "float16",
+            provenance=_provenance(self, lineage, table, stain),
+        )
+
+    def close(self) -> None:
+        """Release the encoder."""
+        if self._encoder is not None:
+            self._encoder.close()
+
+
+def cores(workers: int) -> int:
+    """The number asked for, or the cores that this process may use."""
+    return workers or len(os.sched_getaffinity(0))
+
+
+def _provenance(embedding: Embedding, lineage: Lineage, table: TileTable, stain: StainTransform) -> Provenance:
+    config, plan, encoder = embedding.config, embedding.plan, embedding.encoder
+    _, about = read_tissue(lineage.slide_id, embedding.out, lineage.tissue(config))
+    scale, card = table.scale, plan.card
+    return Provenance(
+        slide_id=lineage.slide_id,
+        slide_fingerprint=lineage.content,
+        fingerprint=lineage.embed(config, plan.tiles, embedding.recipe),
+        status="ok" if len(table) else "empty",
+        mpp_native=scale.native,
+        mpp_source=about["mpp"]["source"],
+        mpp_asked=scale.asked,
+        mpp_effective=scale.effective,
+        tile_px=scale.size,
+        span=scale.span,
+        step=scale.step,
+        level=scale.level,
+        level_downsample=scale.downsample,
+        resize=scale.resize,
+        slide_size=(table.slide_size.width, table.slide_size.height),
+        encoder=card.model_dump(mode="json"),
+        weights_sha256=encoder.weights_digest,
+        licence=card.licence,
+        precision=encoder.precision,
+        stain=stain.parameters(),
+        recipes=recipes(config, plan.tiles, embedding.recipe),
+        fingerprints=_fingerprints(lineage, config, plan),
+        versions=_versions(card.builder),
+        device=encoder.device,
+        slide_properties=about["properties"],
+    )
+
+
+def _fingerprints(lineage: Lineage, config: Config, plan: EncoderPlan) -> dict[str, str]:
+    return {
+        "preflight": lineage.preflight(),
+        "tissue": lineage.tissue(config),
+        "tiles": lineage.tiles(config, plan.tiles),
+        "stain": lineage.stain(config),
+    }
+
+
+def _versions(builder: str) -> dict[str, str]:
+    extra = ("torch", "timm") if builder == "timm" else ()
+    return {name: version(name) for name in sorted((*_LIBRARIES, *extra))}

@@ -1,0 +1,68 @@
+"""The meter: where the time of an embedding pass went. It goes into records and logs, never into a store."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from time import perf_counter
+from typing import Any
+
+from wsi_features.tiles.watch import StreamTimes
+
+_MOSTLY = 0.3
+"""Share of the pass that the encoders may wait for tiles before reading is called the limit."""
+
+
+@dataclass(slots=True)
+class Meter:
+    """Seconds of one pass over the slides of a shard.
+
+    `stream` is summed over the reading threads. `submitting` and `waiting` are the main thread's: handing batches
+    to the encoders, and waiting for their features. `writing` is the writer thread's.
+    """
+
+    started: float = field(default_factory=perf_counter)
+    stream: StreamTimes = field(default_factory=StreamTimes)
+    submitting: float = 0.0
+    waiting: float = 0.0
+    writing: float = 0.0
+    tiles: int = 0
+
+    @property
+    def seconds(self) -> float:
+        """Since the pass began."""
+        return perf_counter() - self.started
+
+    @property
+    def busy_share(self) -> float:
+        """Share of the pass in which the encoders had a batch: all but what they waited for tiles."""
+        return max(0.0, 1 - self.stream.for_batches / max(self.seconds, 1e-9))
+
+    def facts(self) -> dict[str, Any]:
+        """The figures for a record, rounded."""
+        own = {
+            "seconds": self.seconds,
+            "submitting": self.submitting,
+            "waiting": self.waiting,
+            "writing": self.writing,
+            "busy_share": self.busy_share,
+            "tiles_per_second": self.tiles / max(self.seconds, 1e-9),
+        }
+        counted = {"stream": asdict(self.stream), "tiles": self.tiles}
+        return {name: round(value, 3) for name, value in own.items()} | _rounded(counted)
+
+    def advice(self) -> str:
+        """One line for a person: what to change to be faster."""
+        if not self.tiles:
+            return "nothing was embedded"
+        if self.writing > max(self.waiting, self.stream.for_batches):
+            return "writing takes the most: put the output folder on a faster disk"
+        if 1 - self.busy_share > _MOSTLY:
+            return "the encoder waits for tiles: raise `tuning.workers`, or stage the slides to a local disk"
+        return "the encoder is the limit: a faster device or a lower precision is what helps"
+
+
+def _rounded(values: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name: _rounded(value) if isinstance(value, dict) else round(value, 3) if isinstance(value, float) else value
+        for name, value in values.items()
+    }

@@ -1,0 +1,68 @@
+"""Opening a slide and looking at it. An unknown file may hang or crash the process: `Inspector` has one for this."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from wsi_features.cohort.manifest import ManifestRow
+from wsi_features.errors import SlideError
+from wsi_features.slides import Slide
+from wsi_features.slides.plausibility import findings
+from wsi_features.slides.registration import LevelFit, registered
+from wsi_features.stages.opened import opened
+from wsi_features.stages.preflight.description import describe, described_failure
+from wsi_features.stages.preflight.estimate import survey
+
+_SOUND_RESIDUAL = 8.0
+"""Mean grey levels between a level and averaged level 0; those of sound slides stay below 5."""
+
+
+def inspected(row: ManifestRow) -> dict[str, Any]:
+    """Open a slide, describe it and check that its pixels are what it says; one that fails is described by its error."""
+    return _looked_at(row, surveyed=False)
+
+
+def surveyed(row: ManifestRow) -> dict[str, Any]:
+    """The same, with what an estimate of tiles and time starts from."""
+    return _looked_at(row, surveyed=True)
+
+
+def _looked_at(row: ManifestRow, *, surveyed: bool) -> dict[str, Any]:
+    try:
+        with opened(row) as slide:
+            about = examined(row, slide)
+            if surveyed and about["status"] == "ok":
+                about["survey"] = survey(row.slide_id, slide, about["mpp"]["value"])
+            return about
+    except SlideError as error:
+        return described_failure(row.slide_id, error)
+
+
+def examined(row: ManifestRow, slide: Slide) -> dict[str, Any]:
+    """The description of an open slide after a look at its pixels.
+
+    Its levels get their true downsamples, with how far each differs from level 0. Raises SlideFileError when the
+    pixels show that the file is not what it says.
+    """
+    about = describe(row, slide)
+    if about["status"] != "ok":
+        return about
+    found = findings(slide)
+    if error := found.error(row.slide_id, row.path):
+        raise error
+    fits = registered(slide)
+    for level, fit in zip(about["levels"], fits, strict=True):
+        level |= {"downsample": fit.downsample, "downsample_x": fit.downsample_x, "downsample_y": fit.downsample_y}
+        level["difference"] = None if fit.residual is None else round(fit.residual, 2)
+    about["warnings"] += [*(finding.text for finding in found.warnings), *_disagreements(fits)]
+    return about
+
+
+def _disagreements(fits: Sequence[LevelFit]) -> list[str]:
+    """Levels that show something else than level 0 somewhere."""
+    return [
+        f"level {number} differs from level 0 by {fit.residual:.0f} grey levels at x={fit.worst.x}, y={fit.worst.y}"
+        for number, fit in enumerate(fits)
+        if fit.residual is not None and fit.worst is not None and fit.residual > _SOUND_RESIDUAL
+    ]

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from base import Bases
-from mutations import FAMILIES, JPEG_ONLY, only_coded_bits
+from mutations import FAMILIES, JPEG_ONLY, coded_bits_changed
 
 from wsi_features.cohort.manifest import ManifestRow
 from wsi_features.errors import SlideError
@@ -42,7 +42,7 @@ UNTOLD = {
 }
 """Changes after which a wrong pixel is not counted, and why nothing in the file could tell it.
 
-`coded bits` is every change that touches JPEG scans only, whatever family it came from.
+`coded bits` is every change that touches JPEG scans and nothing outside of tiles, whatever family it came from.
 """
 
 _NEAR = 6.0
@@ -119,7 +119,7 @@ class Judge:
             contained = self._first_look.described(row)["status"] == "failed"
             found = {"end": "stopped" if contained else "crash", "about": found["remedy"]}
         path.unlink()
-        if found["end"] == "wrong" and only_coded_bits(getattr(self._bases, slide), data):
+        if found["end"] == "wrong" and coded_bits_changed(getattr(self._bases, slide), data):
             family = "coded bits"
         return Verdict(number, slide, family, found["end"], found["about"])
 
@@ -164,7 +164,7 @@ def _compared(row: ManifestRow, about: dict[str, Any], slide: Slide) -> dict[str
             tile = tile_pixels(slide, x, y, scale)
             if tile.status != "ok" or tile.coverage < 1:
                 counts["marked"] += 1
-            elif wrong := _wrong(tile.rgb, slide, sound, x, y, scale):
+            elif wrong := _wrong(tile.rgb, sound, x, y, scale):
                 return {"end": "wrong", "about": f"{slide.reader}: x={x}, y={y}, level {scale.level}: {wrong}"}
             else:
                 counts["equal"] += 1
@@ -177,13 +177,16 @@ def _scale(about: dict[str, Any], native: float, coarser: float) -> TileScale:
     return tile_scale("m", pairs, native=native, asked=native * coarser, size=TILE)
 
 
-def _wrong(rgb: npt.NDArray[np.uint8], slide: Slide, sound: Slide, x: int, y: int, scale: TileScale) -> str:
+def _wrong(rgb: npt.NDArray[np.uint8], sound: Slide, x: int, y: int, scale: TileScale) -> str:
     """In what a tile differs from the sound slide's at the same place and scale."""
     size = sound.levels[0].size
     if x + scale.span > size.width or y + scale.span > size.height:
         return "beyond the edge of the sound slide"
-    if scale.level < len(sound.levels) and slide.levels[scale.level] == sound.levels[scale.level]:
-        return "" if np.array_equal(rgb, tile_pixels(sound, x, y, scale).rgb) else "other pixels"
+    same = [k for k, level in enumerate(sound.levels) if level.downsample == scale.downsample_x == scale.downsample_y]
+    if same:
+        return (
+            "" if np.array_equal(rgb, tile_pixels(sound, x, y, replace(scale, level=same[0])).rgb) else "other pixels"
+        )
     finest = replace(scale, level=0, downsample_x=1.0, downsample_y=1.0)
     difference = _difference(rgb, tile_pixels(sound, x, y, finest).rgb)
     return f"{difference:.1f} grey levels" if difference > _NEAR else ""

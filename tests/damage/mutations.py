@@ -126,12 +126,13 @@ def tiles_exchanged(random: Random, data: bytes) -> bytes:
 
 
 def jpeg_frame(random: Random, data: bytes) -> bytes:
-    """The sizes, components and sampling of one tile, or which tables its scan uses."""
+    """The depth, size, components and sampling of one tile, or the components and spectrum of its scan."""
 
     def change(tile: Jpeg) -> Jpeg:
-        marker = (SOF0, SOF0, SOS)[random.integers(3)]
-        size = next(len(s.content) for s in tile.segments if s.marker == marker)
-        at = int(random.integers(size))
+        marker, places = ((SOF0, (0, 1, 2, 3, 4, 5, 6, 7, 9, 10, 12, 13)), (SOS, (0, 1, 3, 5, 7, 8, 9)))[
+            random.integers(2)
+        ]
+        at = int(places[random.integers(len(places))])
         was = next(s.content[at] for s in tile.segments if s.marker == marker)
         return tile.put(marker, at, near_or_far(random, was, 255))
 
@@ -158,9 +159,12 @@ def jpeg_segments(random: Random, data: bytes) -> bytes:
 
 
 def jpeg_tables(random: Random, data: bytes) -> bytes:
-    """A number of the quantisation or Huffman tables of one tile: mostly another legal picture."""
+    """A number of the quantisation or Huffman tables of one tile, or which of them it uses: often another legal picture."""
 
     def change(tile: Jpeg) -> Jpeg:
+        if random.random() < 0.2:
+            marker, places = ((SOF0, (8, 11, 14)), (SOS, (2, 4, 6)))[random.integers(2)]
+            return tile.put(marker, int(places[random.integers(3)]), (0, 1, 0x10, 0x11)[random.integers(4)])
         marker = (DQT, DHT)[random.integers(2)]
         size = next(len(s.content) for s in tile.segments if s.marker == marker)
         return tile.put(marker, int(random.integers(size)), int(random.integers(256)))
@@ -244,18 +248,19 @@ FAMILIES: dict[str, tuple[Mutation, float]] = {
 JPEG_ONLY = frozenset({"jpeg frame", "jpeg segments", "jpeg tables"})
 
 
-def only_coded_bits(sound: bytes, data: bytes) -> bool:
-    """Whether two files differ in the coded pixels of JPEG tiles and nowhere else."""
+def coded_bits_changed(sound: bytes, data: bytes) -> bool:
+    """Whether two files differ in the coded pixels of JPEG tiles, and nowhere outside of tiles."""
     if len(sound) != len(data):
         return False
     changed = np.frombuffer(sound, np.uint8) != np.frombuffer(data, np.uint8)
-    edit = TiffEdit(sound)
+    edit, coded = TiffEdit(sound), False
     for directory in range(len(edit.directories)):
         for tile, segment in enumerate(edit.segments(directory)):
+            offset, count = edit.segment(directory, tile)
             if segment[:2] == b"\xff\xd8":
-                offset, count = edit.segment(directory, tile)
-                changed[offset + count - len(Jpeg.of(segment).scan) : offset + count] = False
-    return not changed.any()
+                coded |= bool(changed[offset + count - len(Jpeg.of(segment).scan) : offset + count].any())
+                changed[offset : offset + count] = False
+    return coded and not changed.any()
 
 
 def _any_entry(random: Random, data: bytes) -> tuple[TiffEdit, int, Entry]:

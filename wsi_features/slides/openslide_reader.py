@@ -123,7 +123,7 @@ def _bounds(properties: Mapping[str, str]) -> Region | None:
     keys = ("openslide.bounds-x", "openslide.bounds-y", "openslide.bounds-width", "openslide.bounds-height")
     values = [_number(properties.get(key)) for key in keys]
     x, y, width, height = values
-    if x is None or y is None or width is None or height is None:
+    if x is None or y is None or width is None or height is None or not math.isfinite(x + y + width + height):
         return None
     return Region(int(x), int(y), int(width), int(height))
 

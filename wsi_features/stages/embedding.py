@@ -108,6 +108,8 @@ def _provenance(embedding: Embedding, lineage: Lineage, table: TileTable, stain:
         step=scale.step,
         level=scale.level,
         level_downsample=scale.downsample,
+        level_downsample_xy=(scale.downsample_x, scale.downsample_y),
+        scanned_area=(area.x, area.y, area.width, area.height) if (area := table.bounds) else None,
         resize=scale.resize,
         slide_size=(table.slide_size.width, table.slide_size.height),
         encoder=card.model_dump(mode="json"),

@@ -17,7 +17,7 @@ from wsi_features.stain.recipe import STAIN_VERSION, stain_recipe_json
 from wsi_features.tiles.recipe import TILES_VERSION, TileRecipe
 from wsi_features.tissue.recipe import TISSUE_VERSION
 
-PREFLIGHT_VERSION = 1
+PREFLIGHT_VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from timm.layers import GluMlp, Mlp, SwiGLU
 from timm.layers.attention import Attention
+from timm.layers.mlp import GluMlp, Mlp, SwiGLU
 from torch import nn
 
 from wsi_features.encode.device.arithmetic import prepared, round_weights
@@ -51,10 +51,10 @@ def test_a_packed_layer_gives_the_numbers_of_the_plain_one(layer: nn.Module) -> 
 def test_half_precision_in_fp32_arithmetic_is_as_exact_as_autocast(layer: nn.Module, half: torch.dtype) -> None:
     exact = layer(tokens())
     with torch.autocast("cpu", dtype=half):
-        theirs = (layer(tokens()) - exact).abs().max()
+        theirs = (layer(tokens()) - exact).abs().mean()
     pack(layer, half, torch.float32)
-    ours = (layer(tokens()) - exact).abs().max()
-    assert 0 < ours <= 1.5 * theirs
+    ours = (layer(tokens()) - exact).abs().mean()
+    assert 0 < ours <= 1.2 * theirs
     assert layer(tokens()).dtype == torch.float32
 
 
@@ -62,11 +62,11 @@ def test_half_precision_in_fp32_arithmetic_is_as_exact_as_autocast(layer: nn.Mod
 def test_bf16_in_bf16_arithmetic_is_as_exact_as_autocast(layer: nn.Module) -> None:
     exact = layer(tokens())
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        theirs = (layer(tokens()) - exact).abs().max()
+        theirs = (layer(tokens()) - exact).abs().mean()
         pack(layer, torch.bfloat16, torch.bfloat16)
         plain_attention(layer)
-        ours = (layer(tokens()) - exact).abs().max()
-    assert 0 < ours <= 2 * theirs
+        ours = (layer(tokens()) - exact).abs().mean()
+    assert 0 < ours <= 1.5 * theirs
 
 
 def test_a_product_rounds_operands_and_result() -> None:

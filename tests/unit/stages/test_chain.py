@@ -48,7 +48,7 @@ def test_every_slide_ends_with_a_status(cohort: Path) -> None:
     assert {name: row["status"] for name, row in rows.items()} == {"fine": "ok", "glass": "empty", "small": "ok"}
     assert int(rows["small"]["tiles"]) > 10
     assert float(rows["fine"]["tissue_mm2"]) > 0.1
-    assert (rows["fine"]["mpp"], rows["fine"]["mpp_source"]) == ("0.2431", "openslide")
+    assert (rows["fine"]["mpp"], rows["fine"]["mpp_source"]) == ("0.2431", "aperio text")
 
 
 def test_a_slide_without_tissue_has_a_valid_store_of_no_rows(cohort: Path) -> None:

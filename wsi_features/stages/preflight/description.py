@@ -10,6 +10,7 @@ from wsi_features.cohort.manifest import ManifestRow
 from wsi_features.errors import ResolutionError, SlideError, SlideFileError
 from wsi_features.slides import MppCandidate, Resolution, Slide, resolution
 from wsi_features.stages.preflight.contradictions import contradictions
+from wsi_features.tiles import usable_bounds
 
 _MUCH_FOR_ONE_LEVEL = 50_000_000
 
@@ -41,7 +42,13 @@ def describe(row: ManifestRow, slide: Slide) -> dict[str, Any]:
     about["form"] = asdict(slide.form) | {"notes": list(slide.form.notes), "icc_profile": slide.icc_profile is not None}
     about["scenes"] = [asdict(scene) for scene in slide.scenes]
     about |= {"scene": slide.scene, "plane": slide.plane, "properties": dict(slide.properties)}
-    about["warnings"] = [*slide.form.notes, *_unchosen(row, slide), *_one_level(slide), *contradictions(slide, found)]
+    about["warnings"] = [
+        *slide.form.notes,
+        *_unchosen(row, slide),
+        *_one_level(slide),
+        *_odd_bounds(slide),
+        *contradictions(slide, found),
+    ]
     return about
 
 
@@ -89,6 +96,12 @@ def _unchosen(row: ManifestRow, slide: Slide) -> list[str]:
     if planes > 1 and row.plane is None:
         told.append(f"focal plane {slide.plane} of {planes} is read; `plane` in the manifest chooses")
     return told
+
+
+def _odd_bounds(slide: Slide) -> list[str]:
+    if slide.bounds is None or usable_bounds(slide.levels[0].size, slide.bounds) is not None:
+        return []
+    return [f"the scanned area that the file states lies outside the slide and is ignored: {asdict(slide.bounds)}"]
 
 
 def _one_level(slide: Slide) -> list[str]:

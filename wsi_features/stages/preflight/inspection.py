@@ -14,9 +14,6 @@ from wsi_features.stages.opened import opened
 from wsi_features.stages.preflight.description import describe, described_failure
 from wsi_features.stages.preflight.estimate import survey
 
-_SOUND_RESIDUAL = 8.0
-"""Mean grey levels between a level and averaged level 0; those of sound slides stay below 5."""
-
 
 def inspected(row: ManifestRow) -> dict[str, Any]:
     """Open a slide, describe it and check that its pixels are what it says; one that fails is described by its error."""
@@ -55,6 +52,7 @@ def examined(row: ManifestRow, slide: Slide) -> dict[str, Any]:
     for level, fit in zip(about["levels"], fits, strict=True):
         level |= {"downsample": fit.downsample, "downsample_x": fit.downsample_x, "downsample_y": fit.downsample_y}
         level["difference"] = None if fit.residual is None else round(fit.residual, 2)
+        level["correlation"] = None if fit.correlation is None else round(fit.correlation, 4)
     about["warnings"] += [*(finding.text for finding in found.warnings), *_disagreements(fits)]
     return about
 
@@ -64,5 +62,5 @@ def _disagreements(fits: Sequence[LevelFit]) -> list[str]:
     return [
         f"level {number} differs from level 0 by {fit.residual:.0f} grey levels at x={fit.worst.x}, y={fit.worst.y}"
         for number, fit in enumerate(fits)
-        if fit.residual is not None and fit.worst is not None and fit.residual > _SOUND_RESIDUAL
+        if fit.residual is not None and fit.worst is not None and not fit.agrees
     ]

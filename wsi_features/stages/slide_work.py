@@ -1,0 +1,100 @@
+"""What is to be done for one slide in the embed stage: which stores are complete, and which are to be made of which tiles."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass, field, replace
+from functools import partial
+from time import perf_counter
+
+from wsi_features.cohort.manifest import ManifestRow
+from wsi_features.cohort.records import SlideResult
+from wsi_features.stages.boundary import slide_boundary
+from wsi_features.stages.embedding import Embedding
+from wsi_features.stages.lineage import Lineage, lineage_of
+from wsi_features.stages.stain import stain_with
+from wsi_features.stages.store_task import StoreTask, store_result
+from wsi_features.stages.tiles import tiles_with
+from wsi_features.stain import Identity, StainTransform
+from wsi_features.store import is_complete, sweep
+from wsi_features.tiles import TileTable
+
+Watched = Callable[[ManifestRow], AbstractContextManager[None]]
+"""Notes a slide while it is worked on."""
+
+
+@dataclass(slots=True, eq=False)
+class Part:
+    """The stores of one slide that are made of the same tiles, and so of one reading."""
+
+    row: ManifestRow
+    table: TileTable
+    stain: StainTransform
+    tasks: list[StoreTask]
+
+
+@dataclass(slots=True, eq=False)
+class SlideWork:
+    """One slide: the results that are there, and its parts that are on their way."""
+
+    row: ManifestRow
+    results: dict[str, SlideResult] = field(default_factory=dict)
+    parts: list[Part] = field(default_factory=list)
+    noted: ExitStack = field(default_factory=ExitStack)
+    started: float = field(default_factory=perf_counter)
+
+    @property
+    def tasks(self) -> Iterator[StoreTask]:
+        """All its stores that are on their way."""
+        return (task for part in self.parts for task in part.tasks)
+
+    def fail(self, embeddings: Sequence[Embedding], result: SlideResult) -> None:
+        """The same result for the stores of all these encoders."""
+        self.results |= {embedding.feature_set: result for embedding in embeddings}
+
+    def ended(self) -> SlideResult:
+        """One result for the slide."""
+        self.noted.close()
+        results = self.results | {task.feature_set: task.result for task in self.tasks if task.result is not None}
+        return merged_result(results, perf_counter() - self.started)
+
+
+def planned(row: ManifestRow, embeddings: Sequence[Embedding], watched: Watched) -> SlideWork:
+    """The work on one slide; what keeps it from being done is among its results already."""
+    work = SlideWork(row)
+    with slide_boundary(row.slide_id, "embed", partial(work.fail, embeddings)):
+        work.noted.enter_context(watched(row))
+        lineage = lineage_of(row)
+        for tiling in dict.fromkeys(embedding.plan.tiling for embedding in embeddings):
+            group = [embedding for embedding in embeddings if embedding.plan.tiling == tiling]
+            with slide_boundary(row.slide_id, "embed", partial(work.fail, group)):
+                part = _part(work, lineage, group)
+                work.parts += [part] if part.tasks else []
+    return work
+
+
+def _part(work: SlideWork, lineage: Lineage, group: Sequence[Embedding]) -> Part:
+    """The stores of these encoders that are not complete; the results of the others are noted."""
+    plan, config, out, slide_id = group[0].plan, group[0].config, group[0].out, work.row.slide_id
+    table = tiles_with(slide_id, out, plan.tiling, lineage.tiles(config, plan.tiles))
+    part = Part(work.row, table, Identity(), [])
+    for embedding in group:
+        if is_complete(embedding.target(slide_id), embedding.wanted(lineage)):
+            work.results[embedding.feature_set] = store_result(embedding, lineage, table, reused=True)
+        else:
+            sweep(embedding.target(slide_id))
+            part.tasks.append(StoreTask(embedding, lineage, table))
+    if part.tasks and len(table):  # without tiles a stain that could not be fitted is not missed
+        part.stain = stain_with(slide_id, out, config.stain.method, lineage.stain(config))
+        for task in part.tasks:
+            task.stain = part.stain
+    return part
+
+
+def merged_result(results: dict[str, SlideResult], seconds: float) -> SlideResult:
+    """One result for a slide embedded with several encoders: a failure of any of them shows."""
+    worst = next((r for r in results.values() if r.status == "failed"), None)
+    first = worst or next((r for r in results.values() if r.status == "ok"), next(iter(results.values())))
+    facts = {"stores": {name: dict(r.facts) for name, r in results.items() if r.usable}}
+    return replace(first, seconds=round(seconds, 3), facts=facts)

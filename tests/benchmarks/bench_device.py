@@ -108,7 +108,9 @@ def _host_rows() -> Iterator[Row]:
         network = _bare(SMALL, path)
     read, fitting = tiles(TILES, 256), tiles(TILES, 224)
     image = (torch.from_numpy(fitting.pixels).permute(0, 3, 1, 2).contiguous() / 255 - 0.5) / 0.5
-    work = {f"bare fp32, {n} tiles at once": partial(_forward, network, image, n) for n in (8, 16, TILES)}
+    work: dict[str, Callable[[], object]] = {
+        f"bare fp32, {n} tiles at once": partial(_forward, network, image, n) for n in (8, 16, TILES)
+    }
     work["bare fp32, one core each"] = partial(_forward_apart, network, image, cores)
     work |= {name: partial(_features, engine, fitting) for name, engine in engines.items()}
     work["engine fp32, tiles resized from 256 px"] = partial(_features, engines["engine fp32"], read)

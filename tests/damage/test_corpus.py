@@ -207,6 +207,19 @@ def test_a_manifest_with_a_path_to_nothing_is_refused_before_anything_runs(tmp_p
     assert "No such file" in line
 
 
+def test_a_folder_with_a_link_in_a_circle_is_run(run: corpus.Outcome, folder: Path, tmp_path: Path) -> None:
+    assert run.status["clean-svs"]["status"] == "ok"
+    slides = tmp_path / "slides"
+    slides.mkdir()
+    shutil.copy(folder / "clean-svs/clean-svs.svs", slides / "sound.svs")
+    (slides / "circle.svs").symlink_to("circle.svs")
+    done = corpus.run(slides, tmp_path / "out")
+    assert (done.code, {name: row["reason"] for name, row in done.status.items()}) == (
+        1,
+        {"circle": "unreadable_slide", "sound": ""},
+    )
+
+
 def test_a_name_with_a_space_at_its_end_is_found(folder: Path, run: corpus.Outcome, tmp_path: Path) -> None:
     assert run.status["clean-svs"]["status"] == "ok"
     shutil.copy(folder / "clean-svs/clean-svs.svs", tmp_path / "slide.svs ")

@@ -19,7 +19,7 @@ from wsi_features.tiles.grid import TileBatch, TileGrid, TileScale
 from wsi_features.tiles.recipe import ReadRecipe
 from wsi_features.tiles.schedule import Limits, Schedule, Task
 from wsi_features.tiles.source import Filling, Reading, SlideOpener, TileSource
-from wsi_features.tiles.watch import AbandonedError, StreamTimes, Watch
+from wsi_features.tiles.watch import StreamTimes, Watch
 
 _END_SECONDS = 1.0
 """How long the end of a stream waits for its threads."""
@@ -259,7 +259,7 @@ class _Stream:
             self._times.add(times)
             if carried.error is None:
                 filling.waiting -= 1
-            elif not isinstance(carried.error, AbandonedError):
+            else:
                 self._schedule.fail(reading, filling.number, carried.error)
             self._changed.notify_all()
         self._release(reading)

@@ -410,7 +410,7 @@ def pretended(monkeypatch: pytest.MonkeyPatch) -> torch.device:
 
 
 def on(device: torch.device, work: Callable[[torch.Tensor], torch.Tensor], uploads: Uploads | None = None) -> CudaStage:
-    return CudaStage(device, work, uploads or Uploads(), Notes())
+    return CudaStage(device, work, uploads, 2, Notes())
 
 
 @pytest.mark.parametrize("stain", [Identity(), MACENKO, REINHARD])
@@ -445,6 +445,22 @@ def test_a_batch_is_copied_once_for_all_encoders_that_share_it(pretended: torch.
             np.testing.assert_allclose(stage.submit(batch, Identity()).rows(), wanted(batch), rtol=1e-6)
     assert seen[0] == seen[1]
     assert seen[2] == seen[3]
+
+
+def test_a_stage_that_shares_its_uploads_leaves_them_to_the_others(pretended: torch.device) -> None:
+    uploads = Uploads()
+    one, two = on(pretended, colours, uploads), on(pretended, colours, uploads)
+    one.close()
+    np.testing.assert_allclose(two.submit(tiles(), Identity()).rows(), wanted(tiles()), rtol=1e-6)
+    uploads.close()
+
+
+def test_a_closed_stage_takes_no_more_batches(pretended: torch.device) -> None:
+    for uploads in (Uploads(), None):
+        stage = on(pretended, colours, uploads)
+        stage.close()
+        with pytest.raises(RuntimeError, match="closed encoder|after shutdown"):
+            stage.submit(tiles(), Identity())
 
 
 def test_another_stain_that_the_host_applies_is_another_copy(pretended: torch.device) -> None:

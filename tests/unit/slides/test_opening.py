@@ -33,7 +33,7 @@ def with_a_broken_tile(path: Path) -> None:
 def test_a_tiled_tiff_is_read_pixel_by_pixel(tmp_path: Path) -> None:
     pixels = tiled_tiff(tmp_path / "a.tif")
     with open_slide("a", tmp_path / "a.tif") as slide:
-        assert slide.reader == "openslide"
+        assert slide.reader == "tiff"
         assert slide.mpp_candidates == ()
         read = slide.read(Region(100, 30, 60, 20), 0)
     assert read.coverage == 1.0
@@ -85,10 +85,10 @@ def test_a_plain_image_is_known_by_its_content(suffix: str, tmp_path: Path) -> N
         assert (slide.reader, slide.levels[0].size) == ("image", Size(60, 40))
 
 
-def test_a_tiled_tiff_of_one_level_stays_with_openslide(tmp_path: Path) -> None:
+def test_a_tiled_tiff_of_one_level_is_a_slide_and_no_plain_image(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "a.tif", np.zeros((128, 256, 3), np.uint8), tile=(64, 64), photometric="rgb")
     with open_slide("s1", tmp_path / "a.tif") as slide:
-        assert slide.reader == "openslide"
+        assert slide.reader == "tiff"
 
 
 def test_pipes_and_folders_are_refused_without_being_opened(tmp_path: Path) -> None:

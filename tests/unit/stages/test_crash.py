@@ -50,6 +50,12 @@ def run(slides: Path, out: Path, deed: str, slide: str = "b") -> subprocess.Comp
     return subprocess.run(command, check=False, capture_output=True, text=True)
 
 
+def run_again(slides: Path, out: Path, deed: str) -> subprocess.CompletedProcess[str]:
+    """The same run until it ends by itself: slides read ahead together are read one by one after a crash."""
+    first = run(slides, out, deed)
+    return first if first.returncode == 0 else run(slides, out, deed)
+
+
 def status(out: Path) -> dict[str, tuple[str, str]]:
     return {row["slide_id"]: (row["status"], row["reason"]) for row in read_status(Outputs(out).status)}
 
@@ -72,7 +78,7 @@ def crashed(slides: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def finished(slides: Path, crashed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same after the same run once more."""
     out = shutil.copytree(crashed, tmp_path_factory.mktemp("finished") / "out")
-    again = run(slides, out, "segfault")
+    again = run_again(slides, out, "segfault")
     assert again.returncode == 0, again.stderr
     assert again.stdout == "faulthandler False\n", "it was off before"
     return out
@@ -102,7 +108,7 @@ def test_a_slide_that_crashes_again_is_failed_again(slides: Path, finished: Path
     out = shutil.copytree(finished, tmp_path / "out")
     run_command(["retry", str(out)])
     assert run(slides, out, "abort").returncode == -signal.SIGABRT
-    run(slides, out, "nothing")
+    run_again(slides, out, "abort")
     assert "(Aborted)" in read_record(Outputs(out).record("embed", "00000"))["b"].message
 
 

@@ -8,15 +8,15 @@ from wsi_features.config import Config, config_from
 from wsi_features.stages.encoders import encoder_plans
 from wsi_features.stages.lineage import Lineage, feature_set_hash
 
-SLIDE = Lineage("s1", "c" * 64, None, "")
+SLIDE = Lineage("s1", "c" * 64, {"mpp": None}, "")
 
 GOLDEN = {
-    "preflight": "bd3ce8e53e1c",
-    "tissue": "8b630e4ea8da",
-    "tiles": "4651d57d860e",
-    "stain": "b0478459e368",
-    "embed": "2a1f6a18caa0",
-    "set": "19ea17fe",
+    "preflight": "bdf44d0fb930",
+    "tissue": "f53e718a294b",
+    "tiles": "002cf5e5e979",
+    "stain": "290747a0e935",
+    "embed": "89b450a0e110",
+    "set": "b98132d6",
 }
 """First digits for the default config and a slide of known content."""
 
@@ -52,6 +52,9 @@ def test_golden_fingerprints() -> None:
         ({"stain": {"method": "macenko"}}, {"stain", "embed", "set"}),
         ({"stain": {"seed": 5}}, set()),
         ({"read": {"min_coverage": 0.5}}, {"embed", "set"}),
+        ({"read": {"colour": "srgb"}}, {"stain", "embed", "set"}),
+        ({"read": {"interpolation": "bicubic"}}, {"embed", "set"}),
+        ({"tiles": {"upsample": True}}, {"tiles", "embed", "set"}),
         ({"tuning": {"batch": 3, "workers": 7, "device": "cpu"}}, set()),
         ({"report": {"figures": 0}, "out": "elsewhere"}, set()),
     ],
@@ -64,7 +67,8 @@ def test_a_recipe_changes_its_stage_and_later_ones_only(sections: dict[str, obje
     ("slide", "stages"),
     [
         (replace(SLIDE, content="d" * 64), {"preflight", "tissue", "tiles", "stain", "embed"}),
-        (replace(SLIDE, declared_mpp=0.25), {"preflight", "tissue", "tiles", "stain", "embed"}),
+        (replace(SLIDE, declared={"mpp": 0.25}), {"preflight", "tissue", "tiles", "stain", "embed"}),
+        (replace(SLIDE, declared={"mpp": None, "scene": "1"}), {"preflight", "tissue", "tiles", "stain", "embed"}),
         (replace(SLIDE, annotations="a" * 64), {"tissue", "tiles", "stain", "embed"}),
         (replace(SLIDE, slide_id="other"), set()),
     ],

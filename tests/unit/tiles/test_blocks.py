@@ -14,19 +14,19 @@ from wsi_features.geometry import Region, Size
 from wsi_features.slides.slide import BlockSlide, Slide
 from wsi_features.slides.tiff import TiffIndex, TiffReader, tiff_index
 from wsi_features.tiles import ReadRecipe, TileGrid, TileScale, regular_grid, tile_batches, tile_scale
-from wsi_features.tiles.blocks import SharedBlocks, cached_array
+from wsi_features.tiles.blocks import BlockTiles, SharedBlocks, cached_array
 from wsi_features.tiles.pixels import tile_pixels
 from wsi_features.tiles.plan import ReadPlan, read_plan
 from wsi_features.tiles.source import TileSource
 from wsi_features.tiles.stream import tile_stream
-from wsi_features.tiles.watch import AbandonedError, StreamTimes
+from wsi_features.tiles.watch import AbandonedError, StreamTimes, Watch
 
 WIDTH, HEIGHT = 530, 390
 NOISE = np.random.default_rng(8).integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
 LEVELS = (NOISE, NOISE[::2, ::2], NOISE[: 3 * 130 : 3, : 3 * 176 : 3])
 """The last has 176 of 176.67 pixels: its downsample is no whole number."""
-DAMAGED, MISSING = 38, 70
-"""Two blocks of 48 x 32 of the finest level."""
+DAMAGED, MISSING = (38, 9, 5), (70, 28, 14)
+"""Two blocks of 48 x 32 of each level."""
 
 Opener = Callable[[], TiffReader]
 
@@ -55,12 +55,12 @@ def broken(tmp_path_factory: pytest.TempPathFactory) -> Opener:
     path = tmp_path_factory.mktemp("blocks") / "broken.tif"
     write_levels(path, compression="deflate")
     with tifffile.TiffFile(path, mode="r+b") as file:
-        page = file.pages[0]
-        counts = list(page.databytecounts)
-        file.filehandle.seek(page.dataoffsets[DAMAGED] + 40)
-        file.filehandle.write(b"\xff" * 200)
-        counts[MISSING] = 0
-        page.tags[325].overwrite(counts)
+        for page, damaged, missing in zip(file.pages, DAMAGED, MISSING, strict=True):
+            counts = list(page.databytecounts)
+            file.filehandle.seek(page.dataoffsets[damaged] + 40)
+            file.filehandle.write(b"\xff" * 200)
+            counts[missing] = 0
+            page.tags[325].overwrite(counts)
     return opener(path)
 
 
@@ -92,7 +92,7 @@ def wishes(draw: st.DrawFn) -> tuple[float, int, int, Region, ReadRecipe, int]:
         min_coverage=draw(st.sampled_from([1.0, 0.5])),
     )
     bounds = Region(draw(st.integers(0, 60)), draw(st.integers(0, 60)), WIDTH, HEIGHT)
-    asked = draw(st.sampled_from([0.25, 0.25, 0.5, 0.5, 0.6, 0.75, 0.9, 1.0]))
+    asked = draw(st.sampled_from([0.25, 0.25, 0.4, 0.5, 0.6, 0.75, 0.9, 1.0]))
     return asked, size, draw(st.sampled_from([0, size // 2, 7])), bounds, recipe, draw(st.integers(1, 255))
 
 
@@ -109,8 +109,9 @@ def test_tiles_are_those_that_are_read_one_by_one(state: str, wish: tuple, reque
 
 
 @pytest.mark.parametrize("factor", [2, 4, 8, 16])
-def test_blocks_averaged_apart_are_equal_to_tiles_averaged_whole(whole: Opener, factor: int) -> None:
-    scale = tile_scale("s1", (1.0,), native=0.25, asked=0.25 * factor, size=16)
+@pytest.mark.parametrize("overlap", [0, 8])
+def test_blocks_averaged_apart_are_equal_to_tiles_averaged_whole(whole: Opener, factor: int, overlap: int) -> None:
+    scale = tile_scale("s1", (1.0,), native=0.25, asked=0.25 * factor, size=16, overlap=overlap)
     grid = regular_grid(Size(WIDTH, HEIGHT), scale)
     slide = whole()
     plan = read_plan(grid, scale, slide.levels[0], slide.blocks(0), "area", batch=9, kept_bytes=2**20)
@@ -181,13 +182,13 @@ def test_a_direct_tiff_offers_blocks_that_hold_what_it_reads(broken: Opener) -> 
     assert isinstance(slide, BlockSlide)
     layout = slide.blocks(0)
     assert (layout.size, layout.across, layout.reducible) == (Size(48, 32), 12, False)
-    assert np.flatnonzero(~layout.readable).tolist() == [MISSING]
+    assert np.flatnonzero(~layout.readable).tolist() == [MISSING[0]]
     data = slide.compressed(0, 13)
     assert isinstance(data, bytes)
     out = cached_array(layout.size)
     assert slide.decode(0, data, out) is out
     np.testing.assert_array_equal(out, slide.read(Region(48, 32, 48, 32), 0).rgb)
-    assert slide.compressed(0, MISSING) == "the file holds nothing for it"
+    assert slide.compressed(0, MISSING[0]) == "the file holds nothing for it"
 
 
 def test_blocks_lie_where_decoders_write_them_into_the_cache() -> None:
@@ -196,6 +197,37 @@ def test_blocks_lie_where_decoders_write_them_into_the_cache() -> None:
         assert array.shape == (32, width, 3)
         assert array.ctypes.data % 32 == 16
         assert array.flags.c_contiguous
+
+
+def shared_tiles(open_slide: Opener) -> BlockTiles:
+    """Unaligned tiles, three to a unit, so that neighbours share blocks."""
+    slide, scale = open_slide(), tile_scale("s1", (1.0,), native=0.25, asked=0.25, size=32)
+    grid = regular_grid(Size(WIDTH, HEIGHT), scale, Region(5, 3, WIDTH, HEIGHT))
+    plan = read_plan(grid, scale, slide.levels[0], slide.blocks(0), "area", batch=3, kept_bytes=2**30)
+    return BlockTiles(slide, 0, plan, 32, scaled=False)
+
+
+def test_no_block_is_held_once_all_units_are_made(whole: Opener) -> None:
+    tiles, slots, held = shared_tiles(whole), np.empty((3, 32, 32, 3), np.uint8), []
+    for unit in range(tiles.plan.units):
+        assert tiles.copied(unit, slots, Watch(), StreamTimes()) == []
+        held.append(len(tiles.shared))
+    assert max(held) > 10
+    assert held[-1] == 0
+
+
+def test_who_waits_for_a_block_of_another_is_not_taken_for_hanging(whole: Opener) -> None:
+    tiles, slots, watch = shared_tiles(whole), np.empty((3, 32, 32, 3), np.uint8), Watch()
+    elsewhere = int(tiles.plan.lives[tiles.plan.entries[1] - 1])
+    assert tiles.shared.claim([elsewhere]) == {elsewhere}
+    watch.begin(0, bool)
+    working = Thread(target=tiles.copied, args=(0, slots, watch, StreamTimes()), daemon=True)
+    working.start()
+    working.join(0.2)
+    assert watch.since == float("inf")
+    tiles.shared.put(elsewhere, cached_array(Size(48, 32)))
+    working.join(5)
+    assert not working.is_alive()
 
 
 def plan_of_lives(*uses: int) -> ReadPlan:

@@ -134,6 +134,32 @@ def test_blocks_are_reduced_where_tiles_lie_on_whole_reduced_pixels() -> None:
         assert plan.reduction == reduction
 
 
+def test_blocks_are_not_reduced_where_both_axes_differ() -> None:
+    scale = tile_scale("s1", ((1.0, 1.28),), native=0.25, asked=0.5, size=16)
+    grid = grid_of(scale).keep(grid_of(scale).origins[:, 1] == 0)
+    plan = read_plan(grid, scale, Level(EXTENT, 1.14), layout(), "area", batch=8, kept_bytes=MUCH)
+    assert plan.reduction == 0
+
+
+def test_a_tile_that_reaches_beyond_its_level_is_read_apart() -> None:
+    scale = tile_scale("s1", (1.0,), native=0.25, asked=0.25, size=30)
+    level = Level(Size(EXTENT.width, EXTENT.height - 1), 1.0)  # the slide has 300 rows, ten whole tiles
+    plan = read_plan(grid_of(scale), scale, level, layout(), "area", batch=13, kept_bytes=MUCH)
+    assert plan.reduction == 1
+    assert [len(plan.apart(unit)) for unit in range(plan.units)] == [0] * 9 + [13]
+
+
+def test_a_wide_grid_over_its_memory_keeps_as_many_blocks_as_it_may() -> None:
+    scale = tile_scale("s1", (1.0,), native=0.25, asked=0.25, size=24)
+    grid = grid_of(scale, x=4, y=4)
+    four = 4 * BLOCK.area * 3
+    plan = read_plan(grid, scale, Level(EXTENT, 1.0), layout(), "area", batch=8, kept_bytes=four)
+    times = np.bincount(plan.blocks, minlength=ACROSS * DOWN), np.bincount(plan.lives)
+    # Each of the rows of blocks is used by two rows of tiles: four of its 13 blocks are decoded for both.
+    assert times[0].sum() > len(plan.uses) > len(set(plan.blocks.tolist())) + 60
+    assert times[1].max() > 1
+
+
 def test_tiles_that_an_unreadable_block_touches_are_read_apart() -> None:
     scale = tile_scale("s1", (1.0,), native=0.25, asked=0.25, size=16)
     grid = grid_of(scale)

@@ -141,8 +141,48 @@ def test_sources_may_be_slow_to_come_and_are_waited_for_in_a_thread_of_the_strea
             found.append(threading.current_thread().name)
             yield source(name)
 
-    assert said(list(tile_stream(slow(), batch=60, workers=1))) == ["s1 59", "s1 end", "s2 59", "s2 end"]
+    times = StreamTimes()
+    items = tile_stream(slow(), batch=60, workers=1, times=times)
+    assert said(list(items)) == ["s1 59", "s1 end", "s2 59", "s2 end"]
     assert found == ["tiles", "tiles"]
+    assert times.for_batches > 0.09
+    assert times.for_consumer == 0
+
+
+def test_a_slide_without_tiles_is_opened_too() -> None:
+    none = source().grid.keep(np.zeros(TILES, np.bool_))
+
+    def slowly() -> Slide:
+        time.sleep(0.1)
+        raise OSError("disk gone")
+
+    gone = TileSource("s1", slowly, none, SCALE, ReadRecipe())
+    assert said(list(tile_stream([gone], batch=8, workers=1))) == ["s1 fault"]
+
+
+def test_problems_of_a_batch_come_in_row_order_whatever_unit_they_are_in() -> None:
+    rgba = np.concatenate([noise(), np.full((EXTENT.height, EXTENT.width, 1), 255, np.uint8)], axis=2)
+    rgba[:16, 160:192, 3] = 0  # half of tile 5
+    rgba[96:104, 96:128, 3] = 0  # a quarter of tile 33
+    (batch, _) = tile_stream([source("s1", lambda: ArraySlide(rgba))], batch=TILES, workers=2)
+    assert isinstance(batch, SourceBatch)
+    assert np.flatnonzero(~batch.tiles.valid).tolist() == [5, 33]
+    assert batch.tiles.problems == ("only 50.0% of it was scanned", "only 75.0% of it was scanned")
+
+
+def test_of_several_errors_the_one_of_the_earliest_batch_counts() -> None:
+    def fail(region: Region) -> None:
+        if region.y == 0 and region.x in {32, 64}:
+            time.sleep(0.1 if region.x == 64 else 0)
+            raise OSError(f"at {region.x}")
+
+    items = []
+    for item in tile_stream([source("s1", lambda: Checked(fail))], batch=1, workers=2):
+        time.sleep(0.2)
+        items.append(item)
+    assert said(items) == ["s1 0", "s1 fault"]
+    assert isinstance(items[1], SourceFault)
+    assert str(items[1].error) == "at 32"
 
 
 def test_an_error_of_the_sources_themselves_is_raised_after_what_came_before() -> None:
@@ -169,7 +209,7 @@ def test_no_more_is_made_ahead_than_was_asked_for() -> None:
 
 
 def test_closing_ends_the_threads_and_closes_the_slides_and_the_sources() -> None:
-    slides, left = [Checked(lambda _: time.sleep(0.01)) for _ in range(3)], []
+    slides, left = [Checked(lambda region: time.sleep(0.1 if region.y else 0)) for _ in range(3)], []
 
     def sources() -> Iterator[TileSource]:
         try:
@@ -178,7 +218,7 @@ def test_closing_ends_the_threads_and_closes_the_slides_and_the_sources() -> Non
         finally:
             left.append(threading.current_thread().name)
 
-    stream = tile_stream(sources(), batch=4, workers=2)
+    stream = tile_stream(sources(), batch=10, workers=2)
     next(stream)
     start = time.monotonic()
     stream.close()  # type: ignore[attr-defined]
@@ -186,6 +226,18 @@ def test_closing_ends_the_threads_and_closes_the_slides_and_the_sources() -> Non
     assert threads() == []
     assert left == ["tiles"]
     assert slides[0].closed
+
+
+def test_each_thread_needs_one_slide_and_all_are_closed() -> None:
+    class Reopened(Checked):
+        def reopened(self) -> ArraySlide:
+            slides.append(Reopened())
+            return slides[-1]
+
+    slides: list[Checked] = [Reopened()]
+    list(tile_stream([source("s1", lambda: slides[0])], batch=8, workers=3))
+    assert 1 <= len(slides) <= 3
+    assert all(slide.closed for slide in slides)
 
 
 def test_an_exception_of_the_consumer_ends_the_stream() -> None:
@@ -237,6 +289,29 @@ def test_a_slide_that_hangs_while_it_is_opened_is_left_behind() -> None:
     assert slide.closed
 
 
+def test_sources_after_a_hanging_one_are_not_lost_when_it_comes_free() -> None:
+    free = threading.Event()
+
+    def hanging() -> Slide:
+        free.wait(20)
+        return Checked()
+
+    def sources() -> Iterator[TileSource]:
+        yield source("s1", hanging)
+        free.set()
+        time.sleep(0.3)
+        yield source("s2")
+
+    items = list(tile_stream(sources(), batch=60, workers=1, stall_seconds=0.1))
+    assert said(items) == ["s1 fault", "s2 59", "s2 end"]
+
+
+def test_an_idle_thread_does_not_pass_for_hanging() -> None:
+    slow = source("s1", lambda: Checked(lambda _: time.sleep(0.03)), first=30)
+    items = list(tile_stream([slow], batch=10, workers=3, ahead=1, stall_seconds=0.2))
+    assert said(items) == ["s1 39", "s1 49", "s1 59", "s1 end"]
+
+
 def test_a_slow_consumer_and_slow_sources_do_not_pass_for_hanging() -> None:
     def slow() -> Iterator[TileSource]:
         time.sleep(0.5)
@@ -283,6 +358,7 @@ def test_memory_is_used_again_only_when_nobody_sees_it() -> None:
     assert buffers.array((4, 2, 3)).ctypes.data != place
     del view
     assert buffers.array((4, 2, 3)).ctypes.data == place
+    assert buffers.array((2, 5, 3)).shape == (2, 5, 3)
 
 
 def test_a_batch_that_the_consumer_keeps_is_never_written_to_again() -> None:

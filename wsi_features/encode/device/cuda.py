@@ -33,15 +33,18 @@ class CudaStage:
     """Streams of one GPU: the next batch is copied in while this one is computed.
 
     cuDNN would choose its algorithms by timing them, and compute "fp32" convolutions in the
-    19 bits of TF32; both are switched off around the network, and only there.
+    19 bits of TF32; both are switched off around the network, and only there. For one calling thread.
+
+    Without `uploads` to share, batches are put into page-locked memory by `fillers` threads of its own.
     """
 
-    def __init__(self, device: torch.device, work: Work, uploads: Uploads, notes: Notes) -> None:
+    def __init__(self, device: torch.device, work: Work, uploads: Uploads | None, fillers: int, notes: Notes) -> None:
         import torch
 
         self._device = device
         self._work = work
-        self._uploads = uploads
+        self._uploads = uploads or Uploads(fillers)
+        self._shared = uploads is not None
         self._results = PinnedBuffers(pinned)
         self._halving = Halving(str(device), torch.cuda.empty_cache, notes)
 
@@ -61,7 +64,9 @@ class CudaStage:
         import torch
 
         self._work = closed
-        with torch.cuda.device(self._device):
+        if not self._shared:
+            self._uploads.close()
+        with torch.cuda.device(self._device), lost_device_named(str(self._device)):
             torch.cuda.synchronize()
             torch.cuda.empty_cache()
 

@@ -100,7 +100,7 @@ def graph_of(work: Work, example: torch.Tensor) -> Work:
             work(given)
     torch.cuda.current_stream().wait_stream(side)
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
+    with torch.cuda.graph(graph, capture_error_mode="thread_local"):  # other threads may be loading another encoder
         rows = work(given)
 
     def replayed(pixels: torch.Tensor) -> torch.Tensor:

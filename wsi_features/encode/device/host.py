@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _PIECE = 4
 """Tiles computed at once: few enough to keep every thread busy at the end of a batch, and within
-1 % of the speed of 8 (ViT-S, measured); 2 lose 3 %, 1 loses 8 %."""
+2 % of the speed of 8 (ViT-S, measured); 2 lose 4 %, 1 loses 8 %."""
 
 
 class HostStage:

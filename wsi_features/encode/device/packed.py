@@ -1,7 +1,7 @@
 """The matrix products of a transformer on a CPU, with weights laid out once as the product wants them.
 
-torch's own layers hand their weights to the product as they lie: measured on AVX-512, that costs
-12 % of fp32. The layout is oneDNN's, which torch's compiler uses too; here it is tried first, and
+torch's own layers hand their weights to the product as they lie: measured on AVX-512 (ViT-S),
+that costs a tenth of the time in fp32. The layout is oneDNN's, which torch's compiler uses too; here it is tried first, and
 where it does not give the numbers of a plain layer, the network stays as it is.
 
 Precision: operands and results of the products are rounded to it, sums are fp32, as tensor cores do.
@@ -71,7 +71,7 @@ def pack(network: nn.Module, rounded: torch.dtype, computed: torch.dtype) -> int
 
 
 def plain_attention(network: nn.Module) -> None:
-    """Let attention be two products and a softmax: in bf16 on a CPU twice as fast as torch's fused kernel."""
+    """Let attention be two products and a softmax: in bf16 on a CPU 7 ms a tile (ViT-S), and 12 by torch's fused kernel."""
     from timm.layers.attention import Attention
 
     for module in network.modules():

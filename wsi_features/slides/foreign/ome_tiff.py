@@ -41,7 +41,7 @@ def is_ome_tiff(path: str) -> bool:
     try:
         with TiffFile(path) as tiff:
             return bool(tiff.is_ome)
-    except (ValueError, OSError, LookupError, TypeError):
+    except DAMAGE:
         return False
 
 

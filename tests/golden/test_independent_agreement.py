@@ -95,7 +95,12 @@ def slide_path(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
     path = tmp_path_factory.mktemp("slides") / f"{request.param}.svs"
     shrink = 0.25 / request.param
     width, height = round(4352 * shrink), round(3072 * shrink)
-    write_slide(path, SlideSpec(width=width, height=height, seed=4, mpp=request.param, objective=round(10 / request.param), levels=(1, 4)))
+    write_slide(
+        path,
+        SlideSpec(
+            width=width, height=height, seed=4, mpp=request.param, objective=round(10 / request.param), levels=(1, 4)
+        ),
+    )
     return path
 
 

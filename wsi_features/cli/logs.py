@@ -10,18 +10,18 @@ from pathlib import Path
 
 @contextmanager
 def logging_to(path: str | Path) -> Iterator[None]:
-    """Append the package's log to `path` within the block."""
+    """Append the package's log to `path` within the block, and what libraries warn of, which would be printed else."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     handler = logging.FileHandler(path, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     logger = logging.getLogger("wsi_features")
     level = logger.level
-    logger.addHandler(handler)
+    logging.getLogger().addHandler(handler)
     logger.setLevel(logging.INFO)
     try:
         yield
     finally:
-        logger.removeHandler(handler)
+        logging.getLogger().removeHandler(handler)
         logger.setLevel(level)
         handler.close()

@@ -129,22 +129,35 @@ def rows_with_unique_ids(files: Sequence[Path]) -> list[ManifestRow]:
     while True:
         ids = {file: safe_slide_id("-".join(_last_parts(file, depth))) for file, depth in names.items()}
         folded = [i.lower() for i in ids.values()]
-        clashing = [f for f, i in ids.items() if folded.count(i.lower()) > 1 and names[f] < len(f.resolve().parts)]
+        clashing = [
+            f for f, i in ids.items() if folded.count(i.lower()) > 1 and names[f] < len(Path(_absolute(f)).parts)
+        ]
         if not clashing:
             break
         names.update({file: names[file] + 1 for file in clashing})
-    rows = [ManifestRow(slide_id=ids[file], path=str(file.resolve())) for file in files]
+    rows = [ManifestRow(slide_id=ids[file], path=_absolute(file)) for file in files]
     refuse_duplicates(rows)
     return rows
 
 
 def _last_parts(file: Path, depth: int) -> tuple[str, ...]:
-    whole = file.resolve()
+    whole = Path(_absolute(file))
     return (*whole.parts[:-1], whole.stem)[-depth:]
 
 
 def _row_of_file(file: Path) -> ManifestRow:
-    return ManifestRow(slide_id=safe_slide_id(file.stem), path=str(file.resolve()))
+    return ManifestRow(slide_id=safe_slide_id(file.stem), path=_absolute(file))
+
+
+def _absolute(file: Path) -> str:
+    """The path without links; where these lead in a circle it is kept, and its slide fails."""
+    return os.path.realpath(file)
+
+
+def _present(folder: Path, cell: str) -> Path:
+    """The file that a cell names; spaces around the name belong to it only where there is such a file."""
+    exact = folder / cell
+    return exact if cell != cell.strip() and exact.exists() else folder / cell.strip()
 
 
 def _header_problems(file: str, header: Sequence[str]) -> list[str]:
@@ -199,7 +212,7 @@ def _row(path: Path, record: dict[str, str]) -> ManifestRow:
         values[column] = values.get(column) or None
     for column in ("path", "annotations"):
         if values.get(column):
-            values[column] = str((path.parent / str(values[column])).resolve())
+            values[column] = _absolute(_present(path.parent, record[column]))
     return ManifestRow.model_validate(values)
 
 

@@ -13,7 +13,7 @@ from wsi_features.slides.image_reader import ImageReader, image_format
 from wsi_features.slides.openslide_reader import OpenSlideReader, openslide_format
 from wsi_features.slides.slide import Slide
 from wsi_features.slides.tiatoolbox_reader import TiatoolboxReader, tiatoolbox_format
-from wsi_features.slides.tiff import TiffReader, tiff_index
+from wsi_features.slides.tiff import DamagedTiffError, TiffReader, tiff_index
 
 _KINDS = (
     (stat.S_ISDIR, "folder"),
@@ -59,7 +59,10 @@ def _opened(slide_id: str, path: Path, scene: str, plane: int | None) -> Slide:
 
 
 def _tiff_slide(slide_id: str, path: Path, scene: str, plane: int | None) -> Slide:
-    index = tiff_index(str(path))
+    try:
+        index = tiff_index(str(path))
+    except DamagedTiffError as error:
+        raise SlideFileError.refused(slide_id, str(path), "the TIFF reader", str(error)) from error
     if not isinstance(index, str):
         return TiffReader(slide_id, str(path), index, scene, plane)
     why = f"not read directly: {index}"

@@ -80,6 +80,8 @@ def findings(slide: Slide) -> Findings:
     close_up = _close_up(pieces)
     picture = close_up if overview is None else overview.rgb
     verdicts = [*_false_colours(picture, close_up), *_absent(pieces), *_different(pieces)]
+    if overview is not None and not overview.coverage and not overview.unreadable:
+        verdicts.append((True, Finding("coverage", "it holds no pixel at all")))
     refusals = tuple(finding for refused, finding in verdicts if refused)
     warnings = [finding for refused, finding in verdicts if not refused]
     if overview is not None:

@@ -69,7 +69,7 @@ class _OneCoreEach:
     """torch's number of threads, while stages are open.
 
     `set_num_threads` is meant for one thread, but threads started later inherit it. What it was
-    before the first stage is put back after the last, whatever the order in which they close.
+    before the first stage is put back as stages close, whatever their order.
     """
 
     _lock: ClassVar[Lock] = Lock()
@@ -100,5 +100,4 @@ class _OneCoreEach:
 
         with cls._lock:
             cls._stages -= 1
-            if not cls._stages:
-                torch.set_num_threads(cls._before)
+            torch.set_num_threads(cls._before)

@@ -5,8 +5,9 @@
 """
 
 from wsi_features.slides.tiff.decode import decoded
+from wsi_features.slides.tiff.ifd import DamagedTiffError
 from wsi_features.slides.tiff.index import TiffIndex, tiff_index
 from wsi_features.slides.tiff.level import TiffLevel, TileState
 from wsi_features.slides.tiff.reader import TiffReader
 
-__all__ = ["TiffIndex", "TiffLevel", "TiffReader", "TileState", "decoded", "tiff_index"]
+__all__ = ["DamagedTiffError", "TiffIndex", "TiffLevel", "TiffReader", "TileState", "decoded", "tiff_index"]

@@ -32,6 +32,10 @@ class NotDirectError(ValueError):
     """Why a file is left to another reader, in a few words; it never leaves this package."""
 
 
+class DamagedTiffError(NotDirectError):
+    """In what a TIFF contradicts itself, in a few words. No other reader may try it: most read on and give something."""
+
+
 @dataclass(frozen=True, slots=True)
 class Notation:
     """How numbers are written in one file: `order` is `<` or `>`."""
@@ -119,7 +123,7 @@ class Directory:
         size = field.count * _SIZES[field.kind]
         found = self._file.read(field.position, size) if field.position + size <= self._file.size else b""
         if len(found) != size:
-            raise NotDirectError(f"the values of tag {tag} end beyond the end of the file")
+            raise DamagedTiffError(f"the values of tag {tag} end beyond the end of the file")
         return found
 
 
@@ -129,9 +133,9 @@ def directories(file: SharedFile) -> Iterator[Directory]:
     seen: set[int] = set()
     while position:
         if position in seen:
-            raise NotDirectError("its directories run in a circle")
+            raise DamagedTiffError("its directories run in a circle")
         if len(seen) == MOST_DIRECTORIES:
-            raise NotDirectError(f"more than {MOST_DIRECTORIES} directories")
+            raise DamagedTiffError(f"more than {MOST_DIRECTORIES} directories")
         seen.add(position)
         directory, position = _directory(file, notation, position)
         yield directory
@@ -157,7 +161,7 @@ def _directory(file: SharedFile, notation: Notation, position: int) -> tuple[Dir
     head = _exactly(file, position, notation.count.size)
     (tags,) = notation.count.unpack(head)
     if not 0 < tags <= MOST_TAGS:
-        raise NotDirectError(f"a directory of {tags} tags")
+        raise DamagedTiffError(f"a directory of {tags} tags")
     start = position + notation.count.size
     body = _exactly(file, start, tags * width + notation.position.size)
     fields: dict[int, Field] = {}
@@ -175,5 +179,5 @@ def _directory(file: SharedFile, notation: Notation, position: int) -> tuple[Dir
 def _exactly(file: SharedFile, position: int, count: int) -> bytes:
     found = file.read(position, count) if position + count <= file.size else b""
     if len(found) != count:
-        raise NotDirectError("a directory lies beyond the end of the file")
+        raise DamagedTiffError("a directory lies beyond the end of the file")
     return found

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from wsi_features.slides.tiff.file import SharedFile
-from wsi_features.slides.tiff.ifd import Directory, NotDirectError, directories
+from wsi_features.slides.tiff.ifd import DamagedTiffError, Directory, NotDirectError, directories
 from wsi_features.slides.tiff.jpeg import jpeg_header, jpeg_mismatch
 from wsi_features.slides.tiff.jpeg2000 import jpeg2000_mismatch
 from wsi_features.slides.tiff.level import TiffLevel, TileState, mark_overlaps
@@ -45,7 +45,7 @@ class TiffIndex:
 
 
 def tiff_index(path: str) -> TiffIndex | str:
-    """The index of a file, or in a few words why it must go to another reader."""
+    """The index of a file, or in a few words why it must go to another reader. Raises DamagedTiffError where none may try."""
     file = SharedFile(path)
     try:
         with file.held():
@@ -54,6 +54,8 @@ def tiff_index(path: str) -> TiffIndex | str:
             mark_overlaps(levels)
             for scene in scenes:
                 _check_first_tiles(file, scene)
+    except DamagedTiffError:
+        raise
     except NotDirectError as error:
         return str(error)
     except OSError as error:
@@ -62,10 +64,11 @@ def tiff_index(path: str) -> TiffIndex | str:
 
 
 def _scenes(file: SharedFile) -> tuple[tuple[TiffScene, ...], tuple[str, ...]]:
-    found = list(directories(file))
-    first = found[0]
+    chain = directories(file)
+    first = next(chain)
     if vendor := other_vendor(first):
         raise NotDirectError(f"{vendor} files have rules of their own")
+    found = [first, *chain]
     if is_ome(first):
         return ome_scenes(found, file.size)
     return (_pyramid(found, file.size),), ()

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from wsi_features.geometry import Region, Size
-from wsi_features.slides.tiff.ifd import Directory, NotDirectError
+from wsi_features.slides.tiff.ifd import DamagedTiffError, Directory, NotDirectError
 
 Scheme = Literal["none", "LZW", "deflate", "zstd", "JPEG", "JPEG 2000"]
 
@@ -126,10 +126,10 @@ def stored_level(directory: Directory, file_size: int) -> TiffLevel:
     tile = coding.tile
     tiles = -(-size.width // tile.width) * -(-size.height // tile.height)
     if not 0 < tiles <= MOST_TILES:
-        raise NotDirectError(f"{size.width} x {size.height} pixels in tiles of {tile.width} x {tile.height}")
+        raise DamagedTiffError(f"{size.width} x {size.height} pixels in tiles of {tile.width} x {tile.height}")
     offsets, counts = directory.numbers(324, MOST_TILES), directory.numbers(325, MOST_TILES)
     if len(offsets) != tiles or len(counts) != tiles:
-        raise NotDirectError(f"{len(offsets)} positions and {len(counts)} lengths for {tiles} tiles")
+        raise DamagedTiffError(f"{len(offsets)} positions and {len(counts)} lengths for {tiles} tiles")
     return TiffLevel(size, coding, offsets, counts, _states(offsets, counts, tile, file_size))
 
 
@@ -173,10 +173,12 @@ def _states(
 
 def _coding(directory: Directory) -> Coding:
     if 322 not in directory or 323 not in directory:
+        if 324 in directory:
+            raise DamagedTiffError("an image has positions of tiles and no size of them")
         raise NotDirectError("it is not tiled")
     tile = Size(directory.number(322, 0), directory.number(323, 0))
     if not 0 < tile.area <= MOST_TILE_PIXELS:
-        raise NotDirectError(f"tiles of {tile.width} x {tile.height} pixels")
+        raise DamagedTiffError(f"tiles of {tile.width} x {tile.height} pixels")
     compression = directory.number(259, 1)
     scheme = SCHEMES.get(compression)
     if scheme is None:

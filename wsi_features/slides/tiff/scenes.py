@@ -11,9 +11,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
+import numpy as np
+
+from wsi_features.geometry import Region
 from wsi_features.slides.resolution import nominal_candidate, tiff_candidate
 from wsi_features.slides.slide import MppCandidate
-from wsi_features.slides.tiff.ifd import Directory, NotDirectError
+from wsi_features.slides.tiff.ifd import DamagedTiffError, Directory
 from wsi_features.slides.tiff.level import TiffLevel, TileState, stored_level
 
 _REDUCED = 1
@@ -64,11 +67,10 @@ def is_aperio(first: Directory) -> bool:
 def aperio_scene(directories: Sequence[Directory], file_size: int) -> TiffScene:
     """The scene of an Aperio file: its levels are the tiled directories, in their order."""
     first = directories[0]
-    tiled = [directory for directory in directories if 322 in directory and not _no_scan(directory)]
+    # The scan comes first. If it is not tiled, the first tiled image is a smaller one, to which its resolution does not apply.
+    scan, *others = directories
+    tiled = [scan, *(directory for directory in others if 322 in directory and not _no_scan(directory))]
     levels = pyramid([stored_level(directory, file_size) for directory in tiled])
-    if len(levels) > 1 and any((level.states == TileState.MISSING).any() for level in levels):
-        # OpenSlide paints them from the next finer level, and passes over tiles that were made of missing ones.
-        raise NotDirectError("tiles of an Aperio pyramid are missing")
     stated = _aperio_numbers(first.text(270))
     mpp = stated.get("MPP")
     text = MppCandidate("aperio text", mpp, mpp) if mpp is not None else None
@@ -81,6 +83,8 @@ def aperio_scene(directories: Sequence[Directory], file_size: int) -> TiffScene:
 def plain_scene(directories: Sequence[Directory], file_size: int) -> TiffScene:
     """The scene of any other pyramid: the first directory and the tiled ones marked as reduced, widest first."""
     first, *others = directories
+    if _is_reduced(first):
+        raise DamagedTiffError("its first image is marked as a reduced one, so the full resolution is not there")
     reduced = [directory for directory in others if 322 in directory and _is_reduced(directory)]
     levels = [stored_level(directory, file_size) for directory in (first, *reduced)]
     widest_first = sorted(levels, key=lambda level: -level.size.width)
@@ -97,12 +101,27 @@ def pyramid(levels: Sequence[TiffLevel]) -> tuple[TiffLevel, ...]:
         across, down = _downsamples(base.width, level.size.width), _downsamples(base.height, level.size.height)
         if max(across[0], down[0]) > min(across[1], down[1]):
             found = f"{level.size.width} x {level.size.height}"
-            raise NotDirectError(f"level {number} of {found} pixels has other proportions than level 0")
+            raise DamagedTiffError(f"level {number} of {found} pixels has other proportions than level 0")
+    _check_same_parts(levels)
     placed = tuple(replace(level, downsample=_mean_downsample(levels[0], level)) for level in levels)
     for number, (finer, coarser) in enumerate(pairwise(placed)):
         if coarser.downsample < finer.downsample:
-            raise NotDirectError(f"level {number + 1} is finer than level {number}")
+            raise DamagedTiffError(f"level {number + 1} is finer than level {number}")
     return placed
+
+
+def _check_same_parts(levels: Sequence[TiffLevel]) -> None:
+    """Refuse a coarser level that lacks what level 0 has: tissue would be looked for where it shows nothing."""
+    stored = levels[0].states != TileState.MISSING
+    for number, level in enumerate(levels[1:], 1):
+        scale_x, scale_y = levels[0].size.width / level.size.width, levels[0].size.height / level.size.height
+        for tile in np.flatnonzero(level.states == TileState.MISSING).tolist():
+            box = level.box(tile)
+            left, top = math.ceil(box.x * scale_x), math.ceil(box.y * scale_y)
+            right, bottom = int((box.x + box.width) * scale_x), int((box.y + box.height) * scale_y)
+            below = levels[0].touched(Region(left, top, max(1, right - left), max(1, bottom - top)))
+            if stored[below].any():
+                raise DamagedTiffError(f"level {number} lacks tiles that level 0 has")
 
 
 def resolution_tags(directory: Directory) -> MppCandidate | None:

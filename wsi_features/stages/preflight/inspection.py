@@ -6,13 +6,16 @@ from collections.abc import Sequence
 from typing import Any
 
 from wsi_features.cohort.manifest import ManifestRow
-from wsi_features.errors import SlideError
+from wsi_features.errors import SlideError, SlideFileError
 from wsi_features.slides import Slide
 from wsi_features.slides.plausibility import findings
 from wsi_features.slides.registration import LevelFit, registered
 from wsi_features.stages.opened import opened
 from wsi_features.stages.preflight.description import describe, described_failure
 from wsi_features.stages.preflight.estimate import survey
+
+_SAME_IMAGE = 0.9
+"""Least correlation of a level with averaged level 0; that of sound levels is above 0.99."""
 
 
 def inspected(row: ManifestRow) -> dict[str, Any]:
@@ -49,12 +52,22 @@ def examined(row: ManifestRow, slide: Slide) -> dict[str, Any]:
     if error := found.error(row.slide_id, row.path):
         raise error
     fits = registered(slide)
+    if any(_other_image(fit) for fit in fits):
+        raise SlideFileError.implausible(row.slide_id, row.path, _disagreements(fits))
     for level, fit in zip(about["levels"], fits, strict=True):
         level |= {"downsample": fit.downsample, "downsample_x": fit.downsample_x, "downsample_y": fit.downsample_y}
         level["difference"] = None if fit.residual is None else round(fit.residual, 2)
         level["correlation"] = None if fit.correlation is None else round(fit.correlation, 4)
     about["warnings"] += [*(finding.text for finding in found.warnings), *_disagreements(fits)]
     return about
+
+
+def _other_image(fit: LevelFit) -> bool:
+    """Whether a level shows something else than level 0, and not only in a place or in another tone.
+
+    Scanners that stitch each level by itself (MRXS) leave single places that differ.
+    """
+    return not fit.agrees and (fit.correlation is None or fit.correlation < _SAME_IMAGE)
 
 
 def _disagreements(fits: Sequence[LevelFit]) -> list[str]:

@@ -72,7 +72,7 @@ def test_other_content_shows_its_first_bytes(tmp_path: Path) -> None:
 def test_an_image_cut_short_in_its_header_is_refused_with_the_readers_reason(head: bytes, tmp_path: Path) -> None:
     (tmp_path / "a.svs").write_bytes(head)
     with pytest.raises(
-        SlideFileError, match=r"the image reader cannot open .*a.svs' \(.+\). .*copy or export it again"
+        SlideFileError, match=r"the (image|TIFF) reader cannot open .*a.svs' \(.+\). .*copy or export it again"
     ):
         open_slide("s1", tmp_path / "a.svs")
 
@@ -120,5 +120,7 @@ def test_a_file_cut_short_is_refused_with_the_readers_reason(tmp_path: Path) -> 
     tiled_tiff(tmp_path / "a.tif")
     whole = (tmp_path / "a.tif").read_bytes()
     (tmp_path / "a.tif").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(SlideFileError, match="slide 's1': the image reader cannot open .*strips or tiles are not in"):
+    with pytest.raises(
+        SlideFileError, match="slide 's1': the TIFF reader cannot open .*a directory lies beyond the end of the file"
+    ):
         open_slide("s1", tmp_path / "a.tif")

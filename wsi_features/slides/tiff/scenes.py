@@ -66,18 +66,17 @@ def is_aperio(first: Directory) -> bool:
 
 def aperio_scene(directories: Sequence[Directory], file_size: int) -> TiffScene:
     """The scene of an Aperio file: its levels are the tiled directories, in their order."""
-    first = directories[0]
-    # The scan comes first. If it is not tiled, the first tiled image is a smaller one, to which its resolution does not apply.
+    # The scan comes first. Were it not tiled, the first tiled image would be a smaller one, of another resolution.
     scan, *others = directories
     tiled = [scan, *(directory for directory in others if 322 in directory and not _no_scan(directory))]
     levels = pyramid([stored_level(directory, file_size) for directory in tiled])
-    stated = _aperio_numbers(first.text(270))
+    stated = _aperio_numbers(scan.text(270))
     mpp = stated.get("MPP")
     text = MppCandidate("aperio text", mpp, mpp) if mpp is not None else None
-    said = (text, resolution_tags(first), nominal_candidate(stated.get("AppMag")))
+    said = (text, resolution_tags(scan), nominal_candidate(stated.get("AppMag")))
     candidates = tuple(candidate for candidate in said if candidate is not None)
     properties = {f"aperio.{name}": f"{value:.10g}" for name, value in stated.items()}
-    return TiffScene("", "aperio", (levels,), candidates, properties, first.raw(34675) or None)
+    return TiffScene("", "aperio", (levels,), candidates, properties, scan.raw(34675) or None)
 
 
 def plain_scene(directories: Sequence[Directory], file_size: int) -> TiffScene:

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, ValidationError, model_validator
 
 from wsi_features.encode.card import Precision
+from wsi_features.encode.device.fixed import Acceleration
 from wsi_features.errors import ConfigError
 from wsi_features.stain.recipe import StainRecipe
 from wsi_features.tiles.recipe import ReadRecipe, TileRecipe
@@ -52,7 +53,12 @@ class Tuning(_Section):
 
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto, cpu, cuda or cuda:1")
     batch: int = Field(64, ge=1, le=65536, description="Tiles in one batch")
-    workers: int = Field(0, ge=0, le=1024, description="Reading threads; 0 takes the cores of this process")
+    workers: int = Field(
+        0, ge=0, le=1024, description="Threads that read and compute; 0 takes the cores of this process"
+    )
+    acceleration: Acceleration = Field(
+        "none", description="graph or compile: a faster network on a GPU, used where its features equal the plain one's"
+    )
     slides_per_shard: int = Field(32, ge=1, description="Slides in one cluster job")
     inspect_seconds: float = Field(30, gt=0, le=86400, description="Time to open a slide in; one that needs more fails")
     inspect_mib: int = Field(2048, ge=256, description="Memory to open a slide in, MiB; one that needs more fails")

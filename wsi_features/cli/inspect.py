@@ -79,7 +79,7 @@ def paragraph(about: dict[str, Any]) -> str:
 
 def _facts(about: dict[str, Any]) -> list[tuple[str, str]]:
     mpp, form = about["mpp"], about["form"]
-    stated = f"{mpp['value']:g} um/px ({mpp['source']})" if mpp["value"] else "not usable"
+    stated = f"{mpp['value']:g} um/px ({mpp['source']}: {mpp['why']})" if mpp["value"] else "not usable"
     facts = [("reader", f"{about['reader']} ({about['why']})"), ("form", _form(form))]
     facts += [("levels" if i == 0 else "", _level(level)) for i, level in enumerate(about["levels"])]
     facts.append(("resolution", stated))

@@ -11,6 +11,7 @@ from threading import Lock
 from wsi_features.cohort.outputs import Outputs
 from wsi_features.config import Config
 from wsi_features.encode.build import build, encoder_recipe
+from wsi_features.encode.device.uploads import Uploads
 from wsi_features.encode.encoder import Encoder
 from wsi_features.encode.weights import sha256_of
 from wsi_features.recipe import Json
@@ -33,6 +34,7 @@ class Embedding:
     out: Outputs
     recipe: Json = field(init=False)
     feature_set: str = field(init=False)
+    uploads: Uploads | None = None
     _encoder: Encoder | None = field(default=None, init=False)
     _building: Lock = field(default_factory=Lock, init=False)
 
@@ -56,6 +58,8 @@ class Embedding:
                     precision=plan.precision,
                     device=tuning.device,
                     workers=cores(tuning.workers),
+                    acceleration=tuning.acceleration,
+                    uploads=self.uploads,
                 )
             return self._encoder
 
@@ -78,6 +82,11 @@ class Embedding:
             dtype="float32" if self.encoder.precision == "fp32" else "float16",
             provenance=_provenance(self, lineage, table, stain),
         )
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a person should know of how the encoder ran."""
+        return self._encoder.notes if self._encoder is not None else ()
 
     def close(self) -> None:
         """Release the encoder."""

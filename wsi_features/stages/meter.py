@@ -17,7 +17,7 @@ class Meter:
     """Seconds of one pass over the slides of a shard.
 
     `stream` is summed over the reading threads. `submitting` and `waiting` are the main thread's: handing batches
-    to the encoders, and waiting for their features. `writing` is the writer thread's.
+    to the encoders, and waiting for their features. `writing` is the writer thread's. `notes` are the encoders', of batches halved for lack of memory and the like.
     """
 
     started: float = field(default_factory=perf_counter)
@@ -26,6 +26,7 @@ class Meter:
     waiting: float = 0.0
     writing: float = 0.0
     tiles: int = 0
+    notes: tuple[str, ...] = ()
 
     @property
     def seconds(self) -> float:
@@ -47,7 +48,7 @@ class Meter:
             "busy_share": self.busy_share,
             "tiles_per_second": self.tiles / max(self.seconds, 1e-9),
         }
-        counted = {"stream": asdict(self.stream), "tiles": self.tiles}
+        counted = {"stream": asdict(self.stream), "tiles": self.tiles, "notes": list(self.notes)}
         return {name: round(value, 3) for name, value in own.items()} | _rounded(counted)
 
     def advice(self) -> str:

@@ -11,10 +11,11 @@ from wsi_features.cohort.manifest import ManifestRow
 from wsi_features.cohort.outputs import Outputs
 from wsi_features.cohort.records import Record, SlideResult, read_record, write_record
 from wsi_features.config import Config
+from wsi_features.encode.device.uploads import Uploads
 from wsi_features.stages.boundary import guarded
 from wsi_features.stages.crash import CrashWatch
 from wsi_features.stages.embed import EmbeddingPass
-from wsi_features.stages.embedding import Embedding
+from wsi_features.stages.embedding import Embedding, cores
 from wsi_features.stages.encoders import encoder_plans
 from wsi_features.stages.isolation import Inspector
 from wsi_features.stages.meter import Meter
@@ -85,12 +86,14 @@ def _work(stage: str, config: Config, out: Outputs, progress: Progress) -> Itera
     elif stage == "stain":
         yield partial(_one_by_one, stage, lambda row: stain_of(row, config, out))
     else:
-        embeddings = [Embedding(plan, config, out) for plan in encoder_plans(config)]
+        uploads = Uploads(cores(config.tuning.workers))
+        embeddings = [Embedding(plan, config, out, uploads) for plan in encoder_plans(config)]
         try:
             yield partial(_in_one_pass, embeddings, config, progress)
         finally:
             for embedding in embeddings:
                 embedding.close()
+            uploads.close()
 
 
 def _one_by_one(
@@ -118,3 +121,4 @@ def _in_one_pass(
     for group in (together, *([row] for row in rows if row.slide_id in watch.alone)):
         with EmbeddingPass(embeddings, config, progress, meter, watch.current) as embedding_pass:
             yield from embedding_pass.results(group)
+    meter.notes = tuple(note for embedding in embeddings for note in embedding.notes)

@@ -116,7 +116,7 @@ def test_inspect_of_one_slide_says_all_that_is_known_of_it(
     assert run_command(["inspect", str(slide_folder / "fine.svs")]) == 0
     text = said(capsys)
     assert "reader      tiff (tiled TIFF, read directly)" in text
-    assert "0.2431 um/px (aperio text)" in text
+    assert "0.2431 um/px (aperio text: the file's first usable statement)" in text
     assert "of 256 px at 0.5" in text
 
 

@@ -35,7 +35,7 @@ def test_each_candidate_is_listed_with_whether_it_may_be_used() -> None:
 def test_a_statement_that_is_no_number_is_shown_as_its_word_in_valid_json() -> None:
     row = ROW.model_copy(update={"mpp": 0.25})
     about = describe(row, stating(MppCandidate("a", float("inf"), float("nan"))))
-    assert json.loads(json.dumps(about, allow_nan=False))["mpp"]["candidates"][0]["x"] == "inf"
+    assert json.loads(json.dumps(about, allow_nan=False))["mpp"]["candidates"][1]["x"] == "inf"
     assert about["mpp"]["value"] == 0.25
 
 

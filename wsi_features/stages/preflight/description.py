@@ -29,10 +29,12 @@ def describe(row: ManifestRow, slide: Slide) -> dict[str, Any]:
         found = resolution(row.slide_id, slide, row.mpp)
     except ResolutionError as error:
         about |= {"status": "failed", "reason": error.reason, "remedy": str(error)}
+    declared = (MppCandidate("manifest", row.mpp, row.mpp),) if row.mpp is not None else ()
     about["mpp"] = {
         "value": found.mpp if found else None,
         "source": found.source if found else None,
-        "candidates": [_shown(candidate) for candidate in slide.mpp_candidates],
+        "why": _why(found),
+        "candidates": [_shown(candidate) for candidate in (*declared, *slide.mpp_candidates)],
     }
     about["levels"] = [
         {"width": level.size.width, "height": level.size.height, "downsample": level.downsample}
@@ -60,7 +62,7 @@ def described_failure(slide_id: str, error: SlideError) -> dict[str, Any]:
         "reason": error.reason,
         "reader": None,
         "why": "",
-        "mpp": {"value": None, "source": None, "candidates": []},
+        "mpp": {"value": None, "source": None, "why": "", "candidates": []},
         "levels": [],
         "bounds": None,
         "form": None,
@@ -76,6 +78,12 @@ def refuse_failed(about: dict[str, Any]) -> None:
     if about["status"] == "failed":
         kind = ResolutionError if about["reason"] == ResolutionError.reason else SlideFileError
         raise kind(about["remedy"])
+
+
+def _why(used: Resolution | None) -> str:
+    if used is None:
+        return "no statement can be used"
+    return "the manifest goes before the file" if used.source == "manifest" else "the file's first usable statement"
 
 
 def _shown(candidate: MppCandidate) -> dict[str, Any]:

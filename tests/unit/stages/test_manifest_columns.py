@@ -24,7 +24,7 @@ def status(out: Path) -> dict[str, dict[str, str]]:
 def two_scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An OME-TIFF of two images with tissue at 0.5 um/px, the second of three focal planes."""
     path = tmp_path_factory.mktemp("ome") / "two.ome.tif"
-    first = slide_pixels(SlideSpec(1024, 768, seed=1, mpp=0.5), Region(0, 0, 1024, 768))
+    first = slide_pixels(SlideSpec(1536, 1024, seed=0, mpp=0.5), Region(0, 0, 1536, 1024))
     second = slide_pixels(SlideSpec(1280, 896, seed=3, mpp=0.5), Region(0, 0, 1280, 896))
     stack = np.stack([second // 2 + 100, second, second // 3 + 120]).astype(np.uint8)
     stated = {"PhysicalSizeX": 0.5, "PhysicalSizeXUnit": "µm", "PhysicalSizeY": 0.5, "PhysicalSizeYUnit": "µm"}
@@ -43,7 +43,7 @@ def test_two_scenes_of_one_file_are_two_slides(two_scenes: Path, tmp_path: Path)
     assert run(tmp_path, "slide_id,path,scene", f"a,{two_scenes},Image:0", f"b,{two_scenes},Image:1") == 0
     cohort = wsi_features.open(str(tmp_path / "out"))
     sizes = [cohort.store(name).attributes["slide_size"] for name in ("a", "b")]
-    assert sizes == [[1024, 768], [1280, 896]]
+    assert sizes == [[1536, 1024], [1280, 896]]
     assert len(cohort.store("a")) > 5
     assert len(cohort.store("b")) > 5
 
@@ -79,7 +79,7 @@ def test_a_choice_that_the_file_does_not_have_is_refused(
 def test_what_is_not_read_is_told(two_scenes: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command(["inspect", str(two_scenes)]) == 0
     text = capsys.readouterr().out
-    assert "'Image:0': 1024 x 768 (read)" in text
+    assert "'Image:0': 1536 x 1024 (read)" in text
     assert "'Image:1': 1280 x 896, 3 focal planes" in text
     assert "scene 'Image:0' is read, others are not: 'Image:1'; `scene` in the manifest chooses" in text
 

@@ -10,6 +10,7 @@ import click
 
 from wsi_features.cli.logs import logging_to
 from wsi_features.cli.options import config_of, recipe_options
+from wsi_features.cli.profile import tell_profile
 from wsi_features.cli.progress import progress_bar
 from wsi_features.cli.summary import tell_outcome
 from wsi_features.cohort.manifest import manifest_of_output
@@ -27,7 +28,8 @@ from wsi_features.stages.shards import run_stage
 @click.command(short_help="Take slides through the whole chain, without a workflow engine.")
 @recipe_options
 @click.option("--no-report", is_flag=True, help="Leave out the HTML report.")
-def run(no_report: bool, **values: Any) -> int:
+@click.option("--profile", is_flag=True, help="Say where the time of the embedding went, with a line of advice.")
+def run(no_report: bool, profile: bool, **values: Any) -> int:
     """Tissue, tiles, stain and embedding of every SLIDE, folder or MANIFEST, then status table and report.
 
     Finished slides are not redone, and a run that was stopped goes on from there.
@@ -38,6 +40,8 @@ def run(no_report: bool, **values: Any) -> int:
         rows = runs.collect(plan.out)
         if not no_report:
             write_report(plan.out, plan.config.report)
+    if profile:
+        tell_profile(plan.out, plan.shards)
     tell_outcome(rows, plan.out, report=not no_report)
     return runs.verdict(plan.out, plan.config.accept)
 

@@ -6,6 +6,7 @@ import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from time import perf_counter
 from typing import TYPE_CHECKING
 
 import click
@@ -64,16 +65,22 @@ class Terminal(Lines):
     def __init__(self, bars: Bars) -> None:
         self._bars = bars
         self._task: TaskID | None = None
+        self._slide, self._done, self._tiles, self._started = "", 0, 0, 0.0
 
     def stage(self, name: str, slides: int) -> None:
         """A new bar."""
         super().stage(name, slides)
+        self._slide, self._tiles, self._started = "", 0, perf_counter()
         self._task = self._bars.add_task(name, total=slides, detail="")
 
     def tiles(self, slide_id: str, done: int, total: int) -> None:
-        """Tiles of the slide at work."""
+        """Tiles of the slide at work, the rate of the stage, and how long this slide takes yet at that rate."""
+        self._tiles += done - (self._done if slide_id == self._slide else 0)
+        self._slide, self._done = slide_id, done
+        rate = self._tiles / max(perf_counter() - self._started, 1e-3)
+        left = f"{rate:.0f} tiles/s, {(total - done) / max(rate, 1e-3):.0f} s left of it"
         if self._task is not None:
-            self._bars.update(self._task, detail=f"{slide_id}: {done} of {total} tiles")
+            self._bars.update(self._task, detail=f"{slide_id}: {done} of {total} tiles, {left}")
 
     def slide(self, stage: str, slide_id: str, result: SlideResult) -> None:
         """One slide further."""

@@ -52,6 +52,14 @@ def write_record(
     write_json(path, document | ({"meter": dict(meter)} if meter else {}))
 
 
+def read_meter(path: Path) -> dict[str, Any]:
+    """Where the time of a shard went; empty where nothing was embedded."""
+    try:
+        return dict(read_json(path).get("meter", {}))
+    except (OSError, ValueError, TypeError, AttributeError):
+        return {}
+
+
 def read_record(path: Path) -> Record:
     """The results of one shard; an absent or cut file holds none."""
     try:

@@ -48,7 +48,8 @@ class Meter:
             "busy_share": self.busy_share,
             "tiles_per_second": self.tiles / max(self.seconds, 1e-9),
         }
-        counted = {"stream": asdict(self.stream), "tiles": self.tiles, "notes": list(self.notes)}
+        counted: dict[str, Any] = {"stream": asdict(self.stream), "tiles": self.tiles, "notes": list(self.notes)}
+        counted["advice"] = self.advice()
         return {name: round(value, 3) for name, value in own.items()} | _rounded(counted)
 
     def advice(self) -> str:

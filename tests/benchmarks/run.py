@@ -1,7 +1,7 @@
 """`make bench`: runs the benchmarks and prints one table.
 
 BENCH_PX sets the width of the generated slide (30000), BENCH_ONLY names one benchmark
-(chain, reader, stream, stain, histo_texture, device). Compare ratios within one run: machines are noisy.
+(chain, reader, stream, engine, stain, histo_texture, device). Compare ratios within one run: machines are noisy.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-BENCHMARKS = ("chain", "reader", "stream", "stain", "histo_texture", "device")
-OF_A_SLIDE = ("chain", "reader", "stream")
+BENCHMARKS = ("chain", "reader", "stream", "engine", "stain", "histo_texture", "device")
+OF_A_SLIDE = ("chain", "reader", "stream", "engine")
 
 
 def rows_of(name: str) -> list[dict[str, Any]]:

@@ -179,7 +179,8 @@ def test_a_run_killed_at_any_time_ends_with_the_same_bytes(
         time.sleep(wait)
         running.kill()
         running.wait()
-        assert run_command(["check", str(out)]) == 0, "a store is visible that is not complete"
+        begun = (out / "manifest.json").is_file()  # on a busy machine the imports alone take longer than some waits
+        assert run_command(["check", str(out)]) == (0 if begun else 2), "a store is visible that is not complete"
     assert subprocess.run(command, check=False, stdout=subprocess.DEVNULL).returncode == 0
     for part in ("features", "tiles", "stain", "slides"):
         assert {k: v for k, v in tree(out / part).items() if not k.endswith(".tmp")} == tree(cohort / part)

@@ -43,7 +43,7 @@ from tiff_edit import (
 
 _HUGE = 2**31 - 1
 _FAR = 2**32 - 2
-_LEGAL = "a table of positions carries no check: only the colours of the thumbnail could tell"
+_LEGAL = "a warning tells that tiles lie out of order, and the run goes on: no check in the file proves it"
 _UNSAID = Ending("failed", "unreadable_slide|bad_tiles|mpp")
 """Without its text nobody knows the resolution."""
 _READ_ANYWAY = Ending("ok|failed", "|unreadable_slide|bad_tiles|mpp")

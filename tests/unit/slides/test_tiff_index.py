@@ -1,5 +1,6 @@
 """Which levels a TIFF has, which files are left to other readers and why, and what its tables show to be damaged."""
 
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -282,6 +283,34 @@ def test_tiles_of_two_levels_may_not_overlap_either(tmp_path: Path) -> None:
     fine, _ = levels(path)
     found = index(changed(path, "TileOffsets", at(2, int(fine.offsets[0]) + 1), page=1))
     assert [text.split(":")[0] for text in found.damage] == ["level 0", "level 1"]
+
+
+@pytest.mark.parametrize("exchanged", [(9, 20), (0, 47), (13, 14)])
+def test_tiles_in_each_others_places_are_told(tmp_path: Path, exchanged: tuple[int, int]) -> None:
+    path = tiled(tmp_path / "a.tif")
+    one, other = exchanged
+    for tag, values in (("TileOffsets", levels(path)[0].offsets), ("TileByteCounts", levels(path)[0].counts)):
+        swapped = values.tolist()
+        swapped[one], swapped[other] = swapped[other], swapped[one]
+        path = changed(path, tag, tuple(swapped))
+    (note,) = index(path).notes
+    assert re.fullmatch(r"level 0: [12] of 48 tiles lie out of the file's order, as if put in others' places", note)
+
+
+def test_a_tile_of_another_level_is_told(tmp_path: Path) -> None:
+    path = tiled(tmp_path / "a.tif")
+    coarse = levels(path)[1]
+    path = changed(path, "TileOffsets", at(47, int(coarse.offsets[3])))
+    path = changed(path, "TileByteCounts", at(47, int(coarse.counts[3])))
+    assert index(path).notes == ("level 1: 1 of 4 tiles lie out of the file's order, as if put in others' places",)
+
+
+def test_tiles_in_an_order_of_the_writers_own_are_not_judged(tmp_path: Path) -> None:
+    path = tiled(tmp_path / "a.tif")
+    for tag, values in (("TileOffsets", levels(path)[0].offsets), ("TileByteCounts", levels(path)[0].counts)):
+        path = changed(path, tag, tuple(values[::-1].tolist()))
+    assert index(path).notes == ()
+    assert index(tiled(tmp_path / "b.tif")).notes == ()
 
 
 def test_tiles_that_are_stored_once_are_no_damage(tmp_path: Path) -> None:

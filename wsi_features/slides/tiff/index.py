@@ -15,7 +15,7 @@ from wsi_features.slides.tiff.file import SharedFile
 from wsi_features.slides.tiff.ifd import DamagedTiffError, Directory, NotDirectError, directories
 from wsi_features.slides.tiff.jpeg import jpeg_header, jpeg_mismatch
 from wsi_features.slides.tiff.jpeg2000 import jpeg2000_mismatch
-from wsi_features.slides.tiff.level import TiffLevel, TileState, mark_overlaps
+from wsi_features.slides.tiff.level import TiffLevel, TileState, mark_overlaps, out_of_order
 from wsi_features.slides.tiff.ome import is_ome, ome_scenes
 from wsi_features.slides.tiff.scenes import TiffScene, aperio_scene, is_aperio, other_vendor, plain_scene
 
@@ -60,7 +60,7 @@ def tiff_index(path: str) -> TiffIndex | str:
         return str(error)
     except OSError as error:
         return error.strerror or "the disk does not give it"
-    return TiffIndex(file, scenes, tuple(_damage(scenes)), notes)
+    return TiffIndex(file, scenes, tuple(_damage(scenes)), (*notes, *_exchanged(scenes)))
 
 
 def _scenes(file: SharedFile) -> tuple[tuple[TiffScene, ...], tuple[str, ...]]:
@@ -100,10 +100,26 @@ def _mismatch(head: bytes, level: TiffLevel) -> str:
 
 
 def _damage(scenes: Sequence[TiffScene]) -> Iterator[str]:
+    for where, level in _levels(scenes):
+        for state, text in _DAMAGE.items():
+            if bad := np.count_nonzero(level.states == state):
+                yield f"{where}: {bad} of {len(level.states)} tiles {text}"
+
+
+def _exchanged(scenes: Sequence[TiffScene]) -> Iterator[str]:
+    """A tile in the place of another decodes without an error: only the order of the file can tell."""
+    seen = np.empty(0, np.int64)
+    for where, level in _levels(scenes):
+        stored = level.offsets[level.states == TileState.STORED]
+        apart = out_of_order(level) or np.count_nonzero(np.isin(stored, seen))  # or it is a tile of another level
+        seen = np.concatenate([seen, stored])
+        if apart:
+            yield f"{where}: {apart} of {len(level.states)} tiles lie out of the file's order, as if put in others' places"
+
+
+def _levels(scenes: Sequence[TiffScene]) -> Iterator[tuple[str, TiffLevel]]:
+    """Every level with its name for a person."""
     for scene in scenes:
         for depth, plane in enumerate(scene.planes):
             where = f"{scene.name}: " * bool(scene.name) + f"plane {depth}, " * (len(scene.planes) > 1)
-            for number, level in enumerate(plane):
-                for state, text in _DAMAGE.items():
-                    if bad := np.count_nonzero(level.states == state):
-                        yield f"{where}level {number}: {bad} of {len(level.states)} tiles {text}"
+            yield from ((f"{where}level {number}", level) for number, level in enumerate(plane))

@@ -6,6 +6,7 @@ and with its size, so that a wrong tile is refused before it is decoded.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
@@ -31,6 +32,7 @@ SCHEMES: dict[int, Scheme] = {
     50000: "zstd",
 }
 MOST_TILES = 2**24
+_FEW_TILES, _FEW_SHARE = 4, 0.01
 MOST_TILE_PIXELS = 2**24
 _RGB, _YCBCR = 2, 6
 _APERIO_COLOURS = {33003: _YCBCR, 33005: _RGB}
@@ -144,6 +146,23 @@ def mark_overlaps(levels: Sequence[TiffLevel]) -> None:
     for level, here in zip(levels, stored, strict=True):
         own, overlapping = np.split(overlapping, [np.count_nonzero(here)])
         level.states[np.flatnonzero(here)[own]] = TileState.OVERLAPPING
+
+
+def out_of_order(level: TiffLevel) -> int:
+    """How many stored tiles stand apart from the order in which all others follow each other in the file.
+
+    Writers put tiles one after the other, so a few that do not are those of a table that was changed. 0 where
+    more than a few are: such a writer has an order of its own, or stores equal tiles once.
+    """
+    offsets = level.offsets[level.states == TileState.STORED]
+    if (np.diff(offsets) > 0).all():
+        return 0
+    ends: list[int] = []  # of the longest rising run of each length
+    for offset in offsets.tolist():
+        place = bisect_left(ends, offset)
+        ends[place : place + 1] = [offset]
+    apart = len(offsets) - len(ends)
+    return apart if apart <= max(_FEW_TILES, _FEW_SHARE * len(offsets)) else 0
 
 
 def _overlapping(starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:

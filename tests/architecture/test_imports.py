@@ -45,6 +45,7 @@ HEAVY = {
     "tifffile": {"slides"},
     "imagecodecs": {"slides"},
     "pyarrow": {"tiles", "cohort"},
+    "numba": {"tiles"},
     "cv2": {"slides", "tissue", "tiles", "stain", "encode", "report", "stages"},
     "skimage": {"tissue", "encode"},
     "scipy": {"slides", "tissue", "stain", "encode", "report"},

@@ -22,7 +22,6 @@ import bench_reader as single
 import cv2
 import numpy as np
 
-from wsi_features.geometry import Region, Size
 from wsi_features.slides import open_slide
 from wsi_features.slides.synthetic import SlideSpec, write_slide
 from wsi_features.slides.tiff import TiffIndex, tiff_index
@@ -61,8 +60,7 @@ def _compared(path: str, reading: single.Reading) -> list[Row]:
     index = tiff_index(path)
     assert isinstance(index, TiffIndex), index
     exact, scaled = (_source(path, reading, ReadRecipe(decode=name)) for name in ("exact", "scaled"))
-    size = index.scenes[0].planes[0][reading.level].size
-    regions = _regions(size, reading)
+    regions = reading.regions(index.scenes[0].planes[0][reading.level])
     works: dict[str, Callable[[], object]] = {
         "limit": single._decoding(index, reading.level, regions),
         "1 thread": partial(_streamed, exact, 1),
@@ -82,11 +80,6 @@ def _compared(path: str, reading: single.Reading) -> list[Row]:
     ]
 
 
-def _regions(size: Size, reading: single.Reading) -> list[Region]:
-    """The tiles that are read: of a small slide, those that lie on it."""
-    return [region for region in reading.regions((size.width, size.height)) if region.inside(size)]
-
-
 def _source(path: str, reading: single.Reading, recipe: ReadRecipe) -> TileSource:
     slide = open_slide("bench", Path(path))
     scale = tile_scale(
@@ -97,7 +90,9 @@ def _source(path: str, reading: single.Reading, recipe: ReadRecipe) -> TileSourc
         size=single.TILE,
     )
     assert scale.level == reading.level
-    corners = [(region.x, region.y) for region in _regions(slide.levels[reading.level].size, reading)]
+    index = tiff_index(path)
+    assert isinstance(index, TiffIndex), index
+    corners = [(region.x, region.y) for region in reading.regions(index.scenes[0].planes[0][reading.level])]
     origins = np.array(corners, np.int64) * 4**reading.level
     grid = TileGrid(origins, np.zeros((len(origins), 2), np.int32), scale.span, scale.size)
     return TileSource("bench", slide.reopened, grid, scale, recipe)

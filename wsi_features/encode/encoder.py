@@ -16,7 +16,7 @@ from wsi_features.encode.card import EncoderCard, Precision
 from wsi_features.stain.transform import StainTransform
 from wsi_features.tiles.grid import TileBatch
 
-EMBED_VERSION = 1
+EMBED_VERSION = 2
 """Method version of the embed stage."""
 
 

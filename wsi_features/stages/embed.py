@@ -133,10 +133,12 @@ class EmbeddingPass:
 
     def _receive(self, task: StoreTask, batch: TileBatch, pending: Pending) -> None:
         started = perf_counter()
+        features = None
         with slide_boundary(task.slide_id, "embed", task.fail):
             features = pending.rows()
-            self._writer.write(partial(task.append, batch, features))
         self._meter.waiting += perf_counter() - started
+        if features is not None:  # outside the boundary: what the writer tells may be of another slide
+            self._writer.write(partial(task.append, batch, features))
 
     def _ended(self) -> Iterator[tuple[ManifestRow, SlideResult]]:
         while self._works and all(task.done for task in self._works[0].tasks):

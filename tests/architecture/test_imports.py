@@ -41,6 +41,7 @@ HEAVY = {
     "torchvision": {"encode"},
     "timm": {"encode"},
     "zarr": {"store"},
+    "google_crc32c": {"store"},
     "openslide": {"slides"},
     "tifffile": {"slides"},
     "imagecodecs": {"slides"},

@@ -32,8 +32,8 @@ from wsi_features.tiles.stream import SourceBatch, SourceFault, Streamed, tile_s
 _IN_FLIGHT = 2
 """Batches that an encoder has at once: one computed, one on its way."""
 
-_TO_WRITE = 8
-"""Batches of features that may wait for the disk."""
+_TO_WRITE = 64
+"""Batches of features that may wait for the disk: while it takes a chunk of these, encoders go on."""
 
 
 class WriterThread:

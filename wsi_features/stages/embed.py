@@ -116,10 +116,11 @@ class EmbeddingPass:
     def _submit(self, part: Part, batch: TileBatch) -> None:
         """Give a batch to every encoder of the part, and the features of the oldest batches to the writer."""
         started = perf_counter()
+        stain = None if part.stained_while_read else part.stain
         for task in part.tasks:
             with slide_boundary(task.slide_id, "embed", task.fail):
                 if task.result is None:
-                    pending = task.embedding.encoder.submit(batch, part.stain)
+                    pending = task.embedding.encoder.submit(batch, stain)
                     self._in_flight.append(partial(self._receive, task, batch, pending))
         self._meter.submitting += perf_counter() - started
         self._meter.tiles += len(batch.rows)
@@ -154,5 +155,6 @@ class EmbeddingPass:
                 self._builder.submit(getattr, task.embedding, "encoder")
             self._works.append(work)
             for part in work.parts:
-                grid, scale = part.table.grid, part.table.scale
-                yield TileSource(row.slide_id, partial(opened_for, row, recipe), grid, scale, recipe, key=part)
+                finish = part.finish if part.stained_while_read else None
+                grid, scale, opener = part.table.grid, part.table.scale, partial(opened_for, row, recipe)
+                yield TileSource(row.slide_id, opener, grid, scale, recipe, finish=finish, key=part)

@@ -11,6 +11,7 @@ from threading import Lock
 from wsi_features.cohort.outputs import Outputs
 from wsi_features.config import Config
 from wsi_features.encode.build import build, encoder_recipe
+from wsi_features.encode.device.choice import may_compute_elsewhere
 from wsi_features.encode.device.uploads import Uploads
 from wsi_features.encode.encoder import Encoder
 from wsi_features.encode.weights import sha256_of
@@ -62,6 +63,11 @@ class Embedding:
                     uploads=self.uploads,
                 )
             return self._encoder
+
+    @property
+    def on_host(self) -> bool:
+        """Whether it surely computes on the CPU; loads no library to find out."""
+        return self.plan.card.builder == "histo-texture" or not may_compute_elsewhere(self.config.tuning.device)
 
     def target(self, slide_id: str) -> Path:
         """Where the store of a slide lies."""

@@ -26,6 +26,7 @@ from wsi_features.stages.progress import Progress
 from wsi_features.stages.slide_work import Part, SlideWork, Watched, planned
 from wsi_features.stages.store_task import StoreTask
 from wsi_features.tiles import TileBatch
+from wsi_features.tiles.blocks import BlockDecoder
 from wsi_features.tiles.source import TileSource
 from wsi_features.tiles.stream import SourceBatch, SourceFault, Streamed, tile_stream
 
@@ -75,6 +76,7 @@ class EmbeddingPass:
         self._writer, self._builder = WriterThread(), ThreadPoolExecutor(1, "encoder")
         self._in_flight: deque[Callable[[], None]] = deque()
         self._works: deque[SlideWork] = deque()
+        self._decoder = _decoder(config)
 
     def __enter__(self) -> EmbeddingPass:
         return self
@@ -157,4 +159,14 @@ class EmbeddingPass:
             for part in work.parts:
                 finish = part.finish if part.stained_while_read else None
                 grid, scale, opener = part.table.grid, part.table.scale, partial(opened_for, row, recipe)
-                yield TileSource(row.slide_id, opener, grid, scale, recipe, finish=finish, key=part)
+                yield TileSource(
+                    row.slide_id, opener, grid, scale, recipe, finish=finish, decoder=self._decoder, key=part
+                )
+
+
+def _decoder(config: Config) -> BlockDecoder | None:
+    if config.read.decode != "nvjpeg":
+        return None
+    from wsi_features.encode.device.jpeg import device_jpeg
+
+    return device_jpeg(config.tuning.device)

@@ -19,6 +19,7 @@ from wsi_features.encode.weights import sha256_of
 from wsi_features.recipe import Json
 from wsi_features.stages.encoders import EncoderPlan
 from wsi_features.stages.lineage import Lineage, feature_set_hash, recipes
+from wsi_features.stages.meter import EncoderShare
 from wsi_features.stages.tissue import read_tissue
 from wsi_features.stain import StainTransform
 from wsi_features.store import Provenance, StoreContent
@@ -89,6 +90,14 @@ class Embedding:
             dtype="float32" if self.encoder.precision == "fp32" else "float16",
             provenance=_provenance(self, lineage, table, stain),
         )
+
+    @property
+    def share(self) -> EncoderShare | None:
+        """What its device took so far; None before the encoder is built."""
+        if self._encoder is None:
+            return None
+        seconds = self._encoder.seconds
+        return EncoderShare(self._encoder.device, seconds.transfer, seconds.model)
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -23,6 +23,7 @@ import numpy as np
 from wsi_features.geometry import Region
 from wsi_features.slides.synthetic import SlideSpec, write_slide
 from wsi_features.slides.tiff import TiffIndex, TiffReader, tiff_index
+from wsi_features.slides.tiff.jpeg import jpeg_stream
 from wsi_features.slides.tiff.level import TiffLevel
 
 Row = dict[str, Any]
@@ -120,10 +121,12 @@ def _decoding(index: TiffIndex, level: int, regions: Sequence[Region]) -> Callab
     from simplejpeg import decode_jpeg
 
     table = index.scenes[0].planes[0][level]
+    coding = table.coding
     numbers = {number for region in regions for number in table.touched(region)}
     with index.file.held():
         data = [index.file.read(int(table.offsets[number]), int(table.counts[number])) for number in sorted(numbers)]
-    return lambda: [decode_jpeg(tile, "RGB").shape for tile in data]
+    files = [jpeg_stream(tile, coding.tile, coding.tables, ycbcr=coding.ycbcr) for tile in data]
+    return lambda: [decode_jpeg(file, "RGB").shape for file in files]
 
 
 def _direct(
@@ -182,6 +185,24 @@ def _tiatoolbox(path: str) -> Callable[[Reading, Sequence[Region]], None] | None
             corner = (region.x * scale, region.y * scale)
             tile = slide.read_rect(corner, (TILE, TILE), resolution=mpp, units="mpp")
             assert np.shape(tile) == (TILE, TILE, 3)
+
+    return read
+
+
+def _cucim(path: str) -> Callable[[Reading, Sequence[Region]], None] | None:
+    """Reading through cuCIM on the CPU, or None where it cannot be imported (`pip install cucim-cu12` beside the rest)."""
+    try:
+        from cucim import CuImage
+    except (ImportError, OSError):
+        return None
+
+    def read(reading: Reading, regions: Sequence[Region]) -> None:
+        slide, scale = CuImage(path), 4**reading.level
+        for region in regions:
+            corner = (region.x * scale, region.y * scale)
+            tile = np.asarray(slide.read_region(corner, (region.width, region.height), reading.level))
+            if reading.width != TILE:
+                cv2.resize(tile, (TILE, TILE), interpolation=cv2.INTER_AREA)
 
     return read
 

@@ -49,11 +49,18 @@ def rows(pixels: int = 30_000) -> list[Row]:
             path = str(Path(folder) / "slide.svs")
             write_slide(path, SlideSpec(width=pixels, height=pixels, seed=1))
             table = [row for reading in single.READINGS for row in _compared(path, reading)]
-            return table + [
-                row for reading in single.READINGS if reading.name in RATES for row in _rates(path, reading)
-            ]
+            table += [row for reading in single.READINGS if reading.name in RATES for row in _rates(path, reading)]
+            return table + _real(os.environ.get("BENCH_SLIDE", ""))
     finally:
         cv2.setNumThreads(threads)
+
+
+def _real(path: str) -> list[Row]:
+    """The finest level of a slide of one's own, which BENCH_SLIDE names."""
+    if not path:
+        return [{"name": "BENCH_SLIDE names no real slide: its rows are left out", "value": 0, "unit": "-"}]
+    finest = [reading for reading in single.READINGS if reading.level == 0]
+    return [row | {"name": f"{Path(path).name}, {row['name']}"} for r in finest for row in _compared(path, r)]
 
 
 def _compared(path: str, reading: single.Reading) -> list[Row]:
@@ -71,6 +78,8 @@ def _compared(path: str, reading: single.Reading) -> list[Row]:
     others: dict[str, Callable[[], object]] = {"OpenSlide + Pillow": partial(single._plain, path, reading, regions)}
     if tiatoolbox := single._tiatoolbox(path):
         others["tiatoolbox"] = partial(tiatoolbox, reading, regions)
+    if cucim := single._cucim(path):
+        others["cuCIM"] = partial(cucim, reading, regions)
     seconds = _user_seconds(works, int(os.environ.get("BENCH_REPEATS", "9"))) | _user_seconds(others, 1)
     limit = seconds.pop("limit") / len(regions) * 1e3
     found = {name: value / len(regions) * 1e3 for name, value in seconds.items()}

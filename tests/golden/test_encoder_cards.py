@@ -78,7 +78,7 @@ def network_of(script: Script) -> torch.nn.Module:
     torch.manual_seed(6)
     network: torch.nn.Module = timm.create_model(script.model, num_classes=0, **script.arguments).eval()
     convolutional = isinstance(network, timm.models.ResNet)  # whose signal would fade with small weights
-    for name, tensor in network.state_dict().items():
+    for tensor in network.state_dict().values():
         if convolutional and tensor.ndim == 1:
             tensor.uniform_(0.5, 1.0)
         elif not convolutional and tensor.is_floating_point():

@@ -29,7 +29,9 @@ class ConvStem(nn.Module):
         high, wide = to_2tuple(img_size)
         self.grid_size = (high // _PATCH, wide // _PATCH)
         self.proj = nn.Sequential(
-            *_halved(3, embed_dim // 8), *_halved(embed_dim // 8, embed_dim // 4), nn.Conv2d(embed_dim // 4, embed_dim, 1)
+            *_halved(3, embed_dim // 8),
+            *_halved(embed_dim // 8, embed_dim // 4),
+            nn.Conv2d(embed_dim // 4, embed_dim, 1),
         )
         self.norm = norm_layer(embed_dim)
 

@@ -31,9 +31,7 @@ class Rotary(nn.Module):
     def forward(self, high: int, wide: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Sine and cosine (high * wide, head width), bf16."""
         periods = self.get_buffer("periods").bfloat16()
-        rows, columns = (
-            torch.arange(0.5, n, dtype=torch.bfloat16, device=periods.device) / n for n in (high, wide)
-        )
+        rows, columns = (torch.arange(0.5, n, dtype=torch.bfloat16, device=periods.device) / n for n in (high, wide))
         places = torch.stack(torch.meshgrid(rows, columns, indexing="ij"), dim=-1).flatten(0, 1)
         angles = 2 * math.pi * (2.0 * places - 1.0)[:, :, None] / periods
         both = angles.flatten(1).tile(2)

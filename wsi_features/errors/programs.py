@@ -33,7 +33,7 @@ class ProgramError(WeightsError):
         )
 
     @classmethod
-    def not_finite(cls, name: str, path: str) -> ProgramError:
+    def returns_nan(cls, name: str, path: str) -> ProgramError:
         """NaN or infinity for a plain image."""
         return cls(
             f"encoder {name!r}: the program {path!r} returns NaN or infinity for a plain image. "
@@ -50,7 +50,7 @@ class LibraryError(EncoderError):
         return cls(f"encoder {name!r} needs {library}, which is not installed. Run: pip install '{extra}'")
 
     @classmethod
-    def no_device(cls, name: str, library: str, device: str) -> LibraryError:
+    def not_on(cls, name: str, library: str, device: str) -> LibraryError:
         """A build of the library for another kind of device."""
         return cls(
             f"encoder {name!r} was asked for on {device}, which this {library} cannot use. "

@@ -13,7 +13,9 @@ program is code nevertheless, and belongs to whoever wrote it.
 from __future__ import annotations
 
 import os
+import pickle
 import warnings
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,7 +31,10 @@ _FORCE = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
 _NATIVE = "data/aotinductor/"
 _OBJECTS = "data/constants/custom_obj"
 # What torch raises on files that are damaged or are something else.
-_DAMAGED = (RuntimeError, OSError, ValueError, LookupError, TypeError, AttributeError, AssertionError, EOFError)
+_DAMAGED = (
+    *(RuntimeError, OSError, ValueError, LookupError, TypeError, AttributeError, AssertionError, EOFError),
+    *(pickle.UnpicklingError, zipfile.BadZipFile),
+)
 
 
 class Program(nn.Module):
@@ -75,7 +80,7 @@ def probe(card: EncoderCard, path: Path, program: nn.Module, device: torch.devic
         if out.ndim not in (2, 3) or len(out) != count:
             raise ProgramError.returns(card.name, str(path), tuple(out.shape), tuple(images.shape))
         if not torch.isfinite(out).all():
-            raise ProgramError.not_finite(card.name, str(path))
+            raise ProgramError.returns_nan(card.name, str(path))
 
 
 def _scripted(path: Path, device: torch.device) -> nn.Module:
@@ -94,14 +99,15 @@ def _exported(path: Path, device: torch.device) -> nn.Module:
     unsafe = [name for name in records if name.startswith((_NATIVE, _OBJECTS))]
     if unsafe:
         raise ValueError(f"it holds {unsafe[0]!r}, which is neither a graph nor a tensor")
-    with path.open("rb") as file, _tensors_only():
+    with path.open("rb") as file, _tensors_only(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The given buffer is not writable")  # nor is it written
         program = load(file)
     return move_to_device_pass(program, device).module()
 
 
 @contextmanager
 def _tensors_only() -> Iterator[None]:
-    """torch reads some parts of an exported program with Python's pickle, unless its environment forbids that."""
+    """While this lasts, torch refuses what only Python's pickle could read: some parts it would let pickle read."""
     before = os.environ.get(_FORCE)
     os.environ[_FORCE] = "1"
     try:

@@ -13,17 +13,24 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-def constructed(card: EncoderCard, device: str, library: str, make: Callable[[], nn.Module]) -> nn.Module:
+def constructed(
+    card: EncoderCard,
+    device: str,
+    library: str,
+    make: Callable[[], nn.Module],
+    also: tuple[type[Exception], ...] = (),
+) -> nn.Module:
     """What `make` makes on `device`, in evaluation mode and without gradients. Raises CardError.
 
-    On meta a RuntimeError passes: it may only mean that numbers are missing.
+    `also` are errors of the library itself about its arguments. On meta a RuntimeError passes: it
+    may only mean that numbers are missing.
     """
     import torch
 
     try:
         with torch.device(device):
             network = make()
-    except refusals(device) as error:
+    except (*refusals(device), *also) as error:
         wanted = f"what {library} takes ({one_line(error) or type(error).__name__})"
         raise CardError.invalid(card.name, "arguments", card.arguments, wanted) from error
     return network.eval().requires_grad_(requires_grad=False)

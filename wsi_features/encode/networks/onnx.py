@@ -52,7 +52,7 @@ def loaded(card: EncoderCard, path: Path, device: torch.device) -> nn.Module:
         raise CardError.invalid(card.name, f"arguments.{key}", card.arguments[key], "output, or nothing")
     provider = _PROVIDERS[device.type]
     if provider not in onnxruntime.get_available_providers():
-        raise LibraryError.no_device(card.name, f"ONNX Runtime {onnxruntime.__version__}", str(device))
+        raise LibraryError.not_on(card.name, f"ONNX Runtime {onnxruntime.__version__}", str(device))
     session = _session(card, path, provider, device)
     program = Program(_Session(session, _only_entry(card, path, session), _result(card, session)), card.prefix_tokens)
     probe(card, path, program, device)
@@ -62,6 +62,7 @@ def loaded(card: EncoderCard, path: Path, device: torch.device) -> nn.Module:
 def _session(card: EncoderCard, path: Path, provider: str, device: torch.device) -> InferenceSession:
     """The session, from bytes: a file that refers to others would not be what its SHA-256 says."""
     import onnxruntime
+
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     settings: dict[str, Any] = {"device_id": device.index or 0} if device.type == "cuda" else {}

@@ -87,7 +87,9 @@ def _configuration(card: EncoderCard) -> dict[str, Any]:
         model, arguments = chosen(card, open_clip.list_models(), f"open_clip {open_clip.__version__}")
         stated |= open_clip.get_model_config(model)
     for key in sorted(arguments.keys() - _KEYS):
-        raise CardError.invalid(card.name, f"arguments.{key}", arguments[key], f"one of model, {', '.join(sorted(_KEYS))}")
+        raise CardError.invalid(
+            card.name, f"arguments.{key}", arguments[key], f"one of model, {', '.join(sorted(_KEYS))}"
+        )
     # CoCa returns its tokens beside the row; no tower may fetch weights.
     fixed = {"output_tokens": False, "timm_model_pretrained": False}
     return {

@@ -26,8 +26,7 @@ def made(card: EncoderCard, device: str) -> nn.Module:
     from torch import nn
 
     function = _function(card)
-    network = constructed(card, device, str(card.arguments["entry"]), lambda: _checked(function(card), nn.Module))
-    return network
+    return constructed(card, device, str(card.arguments["entry"]), lambda: _checked(function(card), nn.Module))
 
 
 def _checked(found: Any, kind: type[nn.Module]) -> nn.Module:

@@ -84,7 +84,9 @@ def _last_linear(network: nn.Module) -> str | None:
     for head in _HEADS:
         if not hasattr(network, head):
             continue
-        found = [name for name, layer in network.get_submodule(head).named_modules(prefix=head) if type(layer) is nn.Linear]
+        found = [
+            name for name, layer in network.get_submodule(head).named_modules(prefix=head) if type(layer) is nn.Linear
+        ]
         last = list(network.get_submodule(head).named_modules(prefix=head))[-1][0]
         return found[-1] if found and found[-1] == last else None
     return None

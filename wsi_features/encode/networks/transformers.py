@@ -45,6 +45,7 @@ _TOWERS = {
 def made(card: EncoderCard, device: str) -> nn.Module:
     """The card's network on `device`. Raises CardError."""
     import transformers
+    from huggingface_hub.errors import StrictDataclassError
 
     model, arguments = chosen(card, _TOWERS, "transformers")
     tower = _TOWERS[model]
@@ -55,7 +56,11 @@ def made(card: EncoderCard, device: str) -> nn.Module:
     for key in sorted(arguments.keys() - vars(kind()).keys()):
         raise CardError.invalid(card.name, f"arguments.{key}", arguments[key], f"a field of {tower.config}")
     network = constructed(
-        card, device, "transformers", lambda: getattr(transformers, model)(kind(**arguments), **dict(tower.options))
+        card,
+        device,
+        "transformers",
+        lambda: getattr(transformers, model)(kind(**arguments), **dict(tower.options)),
+        also=(StrictDataclassError,),
     )
     network.register_forward_hook(_picked(tower.output))
     if tower.gives_tokens:

@@ -33,11 +33,11 @@ def random_weights() -> Callable[[torch.nn.Module], torch.nn.Module]:
 
     def fill(network: torch.nn.Module, seed: int = 1) -> torch.nn.Module:
         generator = torch.Generator().manual_seed(seed)
-        for name, tensor in [*network.named_parameters(), *network.named_buffers()]:
+        for name, tensor in network.state_dict().items():
             if name.endswith("running_var"):
-                tensor.data.uniform_(0.5, 1.5, generator=generator)
-            elif tensor.is_floating_point() and not name.endswith(("periods", "inv_freq")):
-                tensor.data.normal_(std=0.05 if tensor.ndim > 1 else 0.3, generator=generator)
+                tensor.uniform_(0.5, 1.5, generator=generator)
+            elif tensor.is_floating_point() and not name.endswith("periods"):
+                tensor.normal_(std=1.5 * tensor[0].numel() ** -0.5 if tensor.ndim > 1 else 0.3, generator=generator)
         return network.eval().requires_grad_(requires_grad=False)
 
     return fill
@@ -56,8 +56,14 @@ def saved(tmp_path: Path) -> Callable[[Any], Path]:
 
 @pytest.fixture(scope="session")
 def images() -> Callable[[int], torch.Tensor]:
-    """Two images of a width, normalised already."""
-    return lambda side: torch.randn(2, 3, side, side, generator=torch.Generator().manual_seed(2))
+    """Two images of a width, normalised already: noise, and paler noise."""
+    contrast = torch.tensor([[1.0, 0.0], [0.4, 0.8]]).view(2, 2, 1, 1, 1)
+
+    def two(side: int) -> torch.Tensor:
+        noise = torch.randn(2, 3, side, side, generator=torch.Generator().manual_seed(2))
+        return noise * contrast[:, 0] + contrast[:, 1]
+
+    return two
 
 
 @pytest.fixture(scope="session")

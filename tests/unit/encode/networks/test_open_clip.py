@@ -62,7 +62,10 @@ def test_a_file_of_the_whole_model_gives_what_open_clip_computes(
 
 
 def test_quick_gelu_is_another_network_that_no_weights_file_tells(
-    cut_card: Callable[..., EncoderCard], saved: Callable[[Any], Path], rows_of: Callable[..., torch.Tensor], random_weights: Any
+    cut_card: Callable[..., EncoderCard],
+    saved: Callable[[Any], Path],
+    rows_of: Callable[..., torch.Tensor],
+    random_weights: Any,
 ) -> None:
     plain, quick = (cut_card("quiltnet_b32", {"vision": SMALL, "quick_gelu": q}) for q in (False, True))
     model, _ = published(plain)

@@ -29,7 +29,9 @@ def test_a_file_of_a_whole_resnet_gives_its_average_pool(
         assert torch.equal(rows_of(card, path), whole(images(256)))
 
 
-@pytest.mark.parametrize(("model", "dim"), [("resnet18", 512), ("mobilenet_v3_small", 1024), ("shufflenet_v2_x0_5", 1024)])
+@pytest.mark.parametrize(
+    ("model", "dim"), [("resnet18", 512), ("mobilenet_v3_small", 1024), ("shufflenet_v2_x0_5", 1024)]
+)
 def test_a_model_by_name_takes_a_file_of_torchvision(
     model: str, dim: int, saved: Callable[[Any], Path], rows_of: Callable[..., torch.Tensor]
 ) -> None:
@@ -38,7 +40,9 @@ def test_a_model_by_name_takes_a_file_of_torchvision(
     assert rows_of(card, saved(models.get_model(model).state_dict())).shape == (2, dim)
 
 
-@pytest.mark.parametrize(("model", "dim"), [("vit_b_16", 768), ("convnext_tiny", 768), ("vgg11", 4096), ("swin_t", 768)])
+@pytest.mark.parametrize(
+    ("model", "dim"), [("vit_b_16", 768), ("convnext_tiny", 768), ("vgg11", 4096), ("swin_t", 768)]
+)
 def test_only_the_last_layer_is_taken_out(model: str, dim: int) -> None:
     whole = models.get_model(model)
     assert whole(torch.zeros(1, 3, 224, 224)).shape == (1, 1000)

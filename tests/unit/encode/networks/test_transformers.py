@@ -35,7 +35,9 @@ def published(kind: Any, card: EncoderCard) -> Any:
     shape = {key: value for key, value in card.arguments.items() if key != "model"}
     if kind is transformers.CLIPModel:
         text = TEXT | {"projection_dim": shape["projection_dim"]}
-        return kind(transformers.CLIPConfig(text_config=text, vision_config=shape, projection_dim=shape["projection_dim"]))
+        return kind(
+            transformers.CLIPConfig(text_config=text, vision_config=shape, projection_dim=shape["projection_dim"])
+        )
     if kind is transformers.SiglipModel:
         text = TEXT | {"projection_size": shape["hidden_size"]}
         return kind(transformers.SiglipConfig(text_config=text, vision_config=shape))

@@ -36,11 +36,12 @@ class QueryPool(nn.Module):
 class ConchV1(nn.Module):
     """Images (b, 3, 448, 448) to rows (b, 512): before the contrastive projection, or after it."""
 
-    def __init__(self, *, projected: bool, width: int = 512, **trunk: Any) -> None:
+    def __init__(self, *, projected: bool, width: int = 512, **changes: Any) -> None:
         super().__init__()
-        shape = {"img_size": 448, "num_classes": 0, "global_pool": ""} | trunk
-        self.trunk = timm.create_model("vit_base_patch16_224", pretrained=False, **shape)
-        self.attn_pool_contrast = QueryPool(width, self.trunk.num_features)
+        shape: dict[str, Any] = {"img_size": 448, "num_classes": 0, "global_pool": ""} | changes
+        vit: Any = timm.create_model("vit_base_patch16_224", pretrained=False, **shape)
+        self.trunk: Any = vit
+        self.attn_pool_contrast = QueryPool(width, vit.num_features)
         self.ln_contrast = nn.LayerNorm(width)
         self.proj_contrast = nn.Parameter(torch.zeros(width, width))
         self._projected = projected

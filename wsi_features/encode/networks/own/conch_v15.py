@@ -45,11 +45,17 @@ class QueryPool(nn.Module):
 class ConchV15(nn.Module):
     """Images (b, 3, h, w) in whole patches of 16 px to rows (b, 768)."""
 
-    def __init__(self, *, width: int = 768, **trunk: Any) -> None:
+    def __init__(self, *, width: int = 768, **changes: Any) -> None:
         super().__init__()
-        shape = {"init_values": 1.0, "num_classes": 0, "global_pool": "", "dynamic_img_size": True} | trunk
-        self.trunk = timm.create_model("vit_large_patch16_224", pretrained=False, **shape)
-        self.attn_pool_contrast = QueryPool(width, self.trunk.num_features)
+        shape: dict[str, Any] = {
+            "init_values": 1.0,
+            "num_classes": 0,
+            "global_pool": "",
+            "dynamic_img_size": True,
+        } | changes
+        vit: Any = timm.create_model("vit_large_patch16_224", pretrained=False, **shape)
+        self.trunk: Any = vit
+        self.attn_pool_contrast = QueryPool(width, vit.num_features)
         self.ln_contrast = nn.LayerNorm(width)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
@@ -62,10 +68,10 @@ class ConchV15(nn.Module):
 
     def _positions(self, high: int, wide: int) -> torch.Tensor:
         """Position embeddings (1, 1 + high * wide, width) of the class token and a grid of patches."""
-        table = self.trunk.pos_embed
+        table: torch.Tensor = self.trunk.pos_embed
         if high == wide == _GRID:
-            return table  # type: ignore[no-any-return]
-        grid = table[:, 1:].unflatten(1, (_GRID, _GRID)).permute(0, 3, 1, 2)
+            return table
+        grid = table[:, 1:].reshape(1, _GRID, _GRID, -1).permute(0, 3, 1, 2)
         factors = ((high + _EXCESS) / _GRID, (wide + _EXCESS) / _GRID)
         larger = functional.interpolate(grid, scale_factor=factors, mode="bicubic")
         return torch.cat([table[:, :1], larger.flatten(2).transpose(1, 2)], dim=1)
@@ -76,9 +82,9 @@ def network(output: str, **arguments: Any) -> nn.Module:  # noqa: ARG001 - it ha
     return ConchV15(**arguments)
 
 
-def converted(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+def converted(name: str, state: dict[str, torch.Tensor], network: nn.Module) -> dict[str, torch.Tensor]:  # noqa: ARG001 - the form of all converters
     """A state whose position embeddings are those of 224 px: others are resized as upstream does, bilinearly."""
-    from timm.layers import resample_abs_pos_embed
+    from timm.layers.pos_embed import resample_abs_pos_embed
 
     key = "trunk.pos_embed"
     if key not in state or state[key].shape[1] == 1 + _GRID * _GRID:

@@ -12,7 +12,7 @@ from typing import Any
 
 import timm
 import torch
-from timm.layers import to_2tuple
+from timm.layers.helpers import to_2tuple
 from torch import nn
 
 _PATCH = 4

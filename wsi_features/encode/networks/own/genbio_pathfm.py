@@ -131,7 +131,8 @@ class GenBioPathFM(nn.Module):
         tokens = torch.cat([*first, patches.flatten(2).transpose(1, 2)], dim=1)
         for block in self.blocks:
             tokens = block(tokens, rotary)
-        return self.norm(tokens)[:, 0].unflatten(0, (-1, 3)).flatten(1)
+        rows: torch.Tensor = self.norm(tokens)[:, 0]
+        return rows.reshape(len(images), -1)
 
 
 def network(output: str, **arguments: Any) -> nn.Module:  # noqa: ARG001 - it has one output

@@ -16,11 +16,12 @@ from torch import nn
 class Keep(nn.Module):
     """Images (b, 3, 224, 224) to rows (b, 768), not normalised."""
 
-    def __init__(self, *, width: int = 768, **trunk: Any) -> None:
+    def __init__(self, *, width: int = 768, **changes: Any) -> None:
         super().__init__()
-        shape = {"img_size": 224, "patch_size": 16, "init_values": 1e-5, "num_classes": 0} | trunk
-        self.visual = timm.create_model("vit_large_patch16_224", pretrained=False, **shape)
-        self.visual_head = nn.Sequential(nn.Linear(self.visual.num_features, width), nn.GELU(), nn.Linear(width, width))
+        shape: dict[str, Any] = {"img_size": 224, "patch_size": 16, "init_values": 1e-5, "num_classes": 0} | changes
+        visual: Any = timm.create_model("vit_large_patch16_224", pretrained=False, **shape)
+        self.visual = visual
+        self.visual_head = nn.Sequential(nn.Linear(visual.num_features, width), nn.GELU(), nn.Linear(width, width))
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """The projected class token."""

@@ -21,6 +21,8 @@
             ├── UnknownEncoderError
             ├── CardError
             ├── WeightsError
+            │   └── ProgramError
+            ├── LibraryError
             └── ScaleContractError
 
 The second column is the reason code that records and status tables carry.
@@ -37,6 +39,7 @@ from wsi_features.errors.encoders import (
     UnknownEncoderError,
     WeightsError,
 )
+from wsi_features.errors.programs import LibraryError, ProgramError
 from wsi_features.errors.slides import CrashError, ResolutionError, SlideFileError, TileReadError
 from wsi_features.errors.stain import StainFitError, StainTargetError
 from wsi_features.errors.store import ArtifactError, StoreError
@@ -50,9 +53,11 @@ __all__ = [
     "CrashError",
     "DeviceLostError",
     "EncoderError",
+    "LibraryError",
     "ManifestError",
     "NonFiniteFeaturesError",
     "OutputError",
+    "ProgramError",
     "ResolutionError",
     "ScaleContractError",
     "SlideError",

@@ -78,7 +78,7 @@ def network_of(script: Script) -> torch.nn.Module:
     torch.manual_seed(6)
     network: torch.nn.Module = timm.create_model(script.model, num_classes=0, **script.arguments).eval()
     convolutional = isinstance(network, timm.models.ResNet)  # whose signal would fade with small weights
-    for name, tensor in network.state_dict().items():
+    for tensor in network.state_dict().values():
         if convolutional and tensor.ndim == 1:
             tensor.uniform_(0.5, 1.0)
         elif not convolutional and tensor.is_floating_point():
@@ -137,3 +137,4 @@ def test_a_stored_row_is_what_a_plain_script_makes_of_the_tile(name: str, slide_
     assert cosines(stored, expected).min() >= 0.9999
     # Tiles of one slide have much in common; what tells them apart must agree as well.
     assert cosines(stored - stored.mean(0), expected - stored.mean(0)).min() >= 0.999
+    (tmp_path / "w.pt").unlink()  # pytest would keep hundreds of megabytes

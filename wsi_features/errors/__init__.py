@@ -9,6 +9,7 @@
     │   ├── AnnotationError         annotations
     │   ├── StainFitError           stain_fit
     │   ├── NonFiniteFeaturesError  non_finite
+    │   ├── SlideScaleError         scale
     │   ├── ArtifactError           artifact
     │   └── StoreError              store
     ├── DeviceLostError             the job fails: device_lost             exit 3
@@ -21,6 +22,9 @@
             ├── UnknownEncoderError
             ├── CardError
             ├── WeightsError
+            │   └── WeightsStoreError   weights
+            │       ├── MissingWeightsError  weights
+            │       └── HubError        weights
             └── ScaleContractError
 
 The second column is the reason code that records and status tables carry.
@@ -34,6 +38,7 @@ from wsi_features.errors.encoders import (
     EncoderError,
     NonFiniteFeaturesError,
     ScaleContractError,
+    SlideScaleError,
     UnknownEncoderError,
     WeightsError,
 )
@@ -41,6 +46,7 @@ from wsi_features.errors.slides import CrashError, ResolutionError, SlideFileErr
 from wsi_features.errors.stain import StainFitError, StainTargetError
 from wsi_features.errors.store import ArtifactError, StoreError
 from wsi_features.errors.tissue import AnnotationError
+from wsi_features.errors.weights import HubError, MissingWeightsError, WeightsStoreError
 
 __all__ = [
     "AnnotationError",
@@ -50,13 +56,16 @@ __all__ = [
     "CrashError",
     "DeviceLostError",
     "EncoderError",
+    "HubError",
     "ManifestError",
+    "MissingWeightsError",
     "NonFiniteFeaturesError",
     "OutputError",
     "ResolutionError",
     "ScaleContractError",
     "SlideError",
     "SlideFileError",
+    "SlideScaleError",
     "StainFitError",
     "StainTargetError",
     "StoreError",
@@ -64,6 +73,7 @@ __all__ = [
     "UnknownEncoderError",
     "UsageError",
     "WeightsError",
+    "WeightsStoreError",
     "WsiFeaturesError",
     "manifest_problem",
     "one_line",

@@ -168,6 +168,17 @@ class ScaleContractError(EncoderError):
         )
 
 
+class SlideScaleError(SlideError):
+    """The real resolution of one slide's tiles is outside what the encoder was made for."""
+
+    reason: ClassVar[str] = "scale"
+
+    @classmethod
+    def outside(cls, slide_id: str, why: str) -> SlideScaleError:
+        """`why` is what the encoder's card says of it, with the remedy."""
+        return cls(f"slide {slide_id!r}: {why}")
+
+
 class DeviceLostError(WsiFeaturesError):
     """A GPU failed in a way that leaves this process unable to use it; the whole job ends, to be tried again."""
 

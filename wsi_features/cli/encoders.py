@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from wsi_features.encode.weights_store import WeightsRegistry
 
 _LEGEND = """
-TILE     pixels and microns per pixel read from the slide, what `tiles: {size: auto, mpp: auto}` takes
-WEIGHTS  here: found by name; unclear: `show` says why; open, gated: `wsi-features weights fetch NAME`, or `weights add NAME FILE`;
-         in (brackets): not built here, `wsi-features encoders show NAME` says why
-Any model of timm, open_clip or torchvision works as timm:NAME, open_clip:NAME or torchvision:NAME with local weights."""
+TILE     pixels and microns per pixel of a tile: what `tiles.size` and `tiles.mpp` are when left at auto
+WEIGHTS  here: found by name; open or gated: run `wsi-features weights fetch NAME`, or `weights add`;
+         unclear, or in (brackets): `wsi-features encoders show NAME` says why it cannot be used
+timm:NAME, open_clip:NAME and torchvision:NAME are all models of those libraries, with your weights."""
 
 
 @click.group(short_help="List, show and check encoder cards.")
@@ -39,8 +39,8 @@ def list_encoders(as_json: bool) -> None:
         for found in facts:
             click.echo(json.dumps(found, ensure_ascii=False))
         return
-    heading = ("NAME", "DIM", "TILE", "MILLIONS", "LICENCE", "WEIGHTS")
-    click.echo(table([heading, *(_cells(found) for found in facts)], elastic=4))
+    heading = ("NAME", "DIM", "TILE", "PARAMETERS", "LICENCE", "WEIGHTS")
+    click.echo(table([heading, *(_cells(found) for found in facts)], elastic=4, numbers=(1, 3)))
     click.echo(_LEGEND)
 
 
@@ -78,7 +78,12 @@ def _facts(card: Card, registry: WeightsRegistry) -> dict[str, Any]:
 
     fields = ("name", "builder", "dim", "tile_px", "tile_mpp", "input_px", "output", "precision", "parameters")
     facts = {name: getattr(card, name) for name in fields}
-    facts |= {"licence": card.licence, "gated": card.gated, "source": card.source, "built": isinstance(card, EncoderCard)}
+    facts |= {
+        "licence": card.licence,
+        "gated": card.gated,
+        "source": card.source,
+        "built": isinstance(card, EncoderCard),
+    }
     if not isinstance(card, EncoderCard):
         return facts | {"weights": card.requires.kind, "path": None, "why": card.requires.what}
     return facts | {"mpp_range": card.mpp_range} | _weights(card, registry)
@@ -100,7 +105,6 @@ def _weights(card: Any, registry: WeightsRegistry) -> dict[str, Any]:
 
 def _cells(found: dict[str, Any]) -> tuple[str, ...]:
     tile = f"{found['tile_px']} @ {found['tile_mpp']:g}" if found["tile_px"] and found["tile_mpp"] else "-"
-    parameters = found["parameters"]
-    millions = f"{parameters / 1e6:.1f}" if parameters else "-"
+    parameters = f"{found['parameters'] / 1e6:.1f} M" if found["parameters"] else "-"
     weights = found["weights"] if found["built"] else f"({found['weights']})"
-    return (found["name"], str(found["dim"] or "-"), tile, millions, found["licence"], weights)
+    return (found["name"], str(found["dim"] or "-"), tile, parameters, found["licence"], weights)

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import click
 
 from wsi_features import __version__
-from wsi_features.cli.about import demo, doctor, encoders
+from wsi_features.cli.about import demo, doctor
 from wsi_features.cli.cohort import check, clean, collect, report, retry, status
+from wsi_features.cli.encoders import encoders
 from wsi_features.cli.inspect import inspect
 from wsi_features.cli.manifest import manifest
 from wsi_features.cli.process import embed, run, stain, tiles, tissue

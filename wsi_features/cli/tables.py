@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 LINE = 100
 """Columns that a table may take: two panes fit a screen, and a page of a manual."""
 
 
-def table(rows: Sequence[Sequence[str]], *, elastic: int, line: int = LINE) -> str:
-    """Rows in columns, the first row being the heading; what is too long in column `elastic` is cut and ends in `…`."""
+def table(rows: Sequence[Sequence[str]], *, elastic: int, numbers: Collection[int] = (), line: int = LINE) -> str:
+    """Rows in columns, the first row being the heading; columns of `numbers` stand at the right.
+
+    What is too long in column `elastic` is cut and ends in `…`.
+    """
     widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
     others = sum(widths) - widths[elastic] + 2 * (len(widths) - 1)
     widths[elastic] = max(min(widths[elastic], line - others), len(rows[0][elastic]))
-    return "\n".join(
-        "  ".join(_cut(cell, width).ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    )
+    return "\n".join("  ".join(_cells(row, widths, numbers)).rstrip() for row in rows)
+
+
+def _cells(row: Sequence[str], widths: Sequence[int], numbers: Collection[int]) -> Iterator[str]:
+    for k, (cell, width) in enumerate(zip(row, widths, strict=True)):
+        yield _cut(cell, width).rjust(width) if k in numbers else _cut(cell, width).ljust(width)
 
 
 def _cut(text: str, width: int) -> str:

@@ -44,7 +44,7 @@ def list_weights(as_json: bool) -> int:
             click.echo(f"{folder}{'' if folder.is_dir() else ' (not there)'}")
         if entries:
             heading = ("ENCODER", "SIZE", "SHA-256", "ADDED", "LICENCE", "SOURCE")
-            click.echo("\n" + table([heading, *(_cells(entry) for entry in entries)], elastic=5))
+            click.echo("\n" + table([heading, *(_cells(entry) for entry in entries)], elastic=5, numbers=(1,)))
     bad = [record for record in found if isinstance(record, BadRecord)]
     for record in bad:
         click.echo(f"{record.path}: {record.why}. Delete it and add its file again.", err=True)
@@ -66,9 +66,9 @@ def add_weights(
 
     Every key and shape must be those of the network, and the SHA-256 that of the card where it states one.
     """
-    from wsi_features.encode.weights_store.cards import card_of_weights
     from wsi_features.encode.weights_store import WeightsRegistry
     from wsi_features.encode.weights_store.addition import added
+    from wsi_features.encode.weights_store.cards import card_of_weights
 
     registry = WeightsRegistry.of_environment()
     entry = added(registry, card_of_weights(name), file, how=how, source=source, revision=revision, licence=licence)
@@ -89,8 +89,8 @@ def fetch_weights(
     Your own login is used: HF_TOKEN, or what `hf auth login` keeps. Gated models need access, which is asked for on
     their page, and --accept-licence.
     """
-    from wsi_features.encode.weights_store.cards import card_of_weights
     from wsi_features.encode.weights_store import WeightsRegistry
+    from wsi_features.encode.weights_store.cards import card_of_weights
     from wsi_features.encode.weights_store.hub import already_there, fetched, offer_of
 
     registry, card = WeightsRegistry.of_environment(), card_of_weights(name)

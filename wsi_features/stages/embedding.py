@@ -13,6 +13,7 @@ from wsi_features.config import Config
 from wsi_features.encode.build import build, encoder_recipe
 from wsi_features.encode.device.uploads import Uploads
 from wsi_features.encode.encoder import Encoder
+from wsi_features.encode.networks import libraries
 from wsi_features.errors import WeightsStoreError
 from wsi_features.recipe import Json
 from wsi_features.stages.encoders import EncoderPlan, weights_digest
@@ -124,7 +125,7 @@ def _provenance(embedding: Embedding, lineage: Lineage, table: TileTable, stain:
         resize=scale.resize,
         slide_size=(table.slide_size.width, table.slide_size.height),
         encoder=card.model_dump(mode="json"),
-        outside_card=True if plan.overridden(scale) else None,
+        outside_card=True if plan.outside_card(scale) else None,
         weights_sha256=encoder.weights_digest,
         licence=card.licence,
         precision=encoder.precision,
@@ -147,5 +148,4 @@ def _fingerprints(lineage: Lineage, config: Config, plan: EncoderPlan) -> dict[s
 
 
 def _versions(builder: str) -> dict[str, str]:
-    extra = ("torch", "timm") if builder == "timm" else ()
-    return {name: version(name) for name in sorted((*_LIBRARIES, *extra))}
+    return {name: version(name) for name in sorted((*_LIBRARIES, *libraries(builder)))}

@@ -44,10 +44,11 @@ class EncoderPlan:
         """
         return weights_file(self.card, self.choice.weights)
 
-    def overridden(self, scale: TileScale) -> bool:
-        """Whether tiles of this scale are outside the card's range, which `scale: any` lets pass."""
+    def outside_card(self, scale: TileScale) -> bool:
+        """Whether tiles of this real scale are outside the card's range, which only `scale: any` lets pass."""
+        rounded = abs(scale.effective / scale.asked - 1) <= _ROUNDING
         try:
-            self._check_slide_scale(scale)
+            self.card.check_scale(scale.asked if rounded else scale.effective, scale.size)
         except ScaleContractError:
             return True
         return False
@@ -57,17 +58,9 @@ class EncoderPlan:
 
         The one asked for is inside; a coarser slide that is read one to one, or enlarged, may leave it.
         """
-        if self.choice.scale == "any":
-            return
-        try:
-            self._check_slide_scale(scale)
-        except ScaleContractError as error:
-            raise SlideScaleError.outside(slide_id, str(error)) from error
-
-    def _check_slide_scale(self, scale: TileScale) -> None:
-        effective = scale.effective
-        rounded = abs(effective / scale.asked - 1) <= _ROUNDING
-        self.card.check_scale(scale.asked if rounded else effective, scale.size)
+        if self.choice.scale == "card" and self.outside_card(scale):
+            tile = (scale.size, float(scale.effective))
+            raise SlideScaleError.outside(slide_id, self.card.name, tile, self.card.mpp_range)
 
 
 def weights_file(card: EncoderCard, named: str | None = None) -> Path | None:

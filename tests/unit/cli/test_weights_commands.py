@@ -36,15 +36,21 @@ def files(folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*") if not path.is_dir()] if folder.exists() else []
 
 
+@pytest.mark.usefixtures("folder")
 def test_what_is_added_is_listed_verified_and_exported(
-    folder: Path, card: Any, tiny_weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    card: Any, tiny_weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     about = ["--source", "zenodo.org/1", "--revision", "v2", "--licence", "CC0"]
     assert run_command(["weights", "add", card(), str(tiny_weights), *about]) == 0
     assert "added     tiny: tiny.safetensors" in capsys.readouterr().out
     assert run_command(["weights", "list", "--json"]) == 0
     facts = json.loads(capsys.readouterr().out)
-    assert (facts["encoder"], facts["source"], facts["revision"], facts["licence"]) == ("tiny", "zenodo.org/1", "v2", "CC0")
+    assert (facts["encoder"], facts["source"], facts["revision"], facts["licence"]) == (
+        "tiny",
+        "zenodo.org/1",
+        "v2",
+        "CC0",
+    )
     assert facts["present"] is True
     assert run_command(["weights", "verify"]) == 0
     assert capsys.readouterr().out == "1 files checked, 0 bad\n"
@@ -109,7 +115,12 @@ def test_a_file_that_is_not_the_network_is_refused_with_the_reason_and_not_store
         "other shape": state | {"cls_token": torch.ones(1, 1, 25)},
         "not finite": state | {"norm.bias": torch.full((24,), torch.nan)},
     }
-    told = ("1 missing (first: cls_token)", "1 unexpected (first: head.gamma)", "(1, 1, 25)", "NaN or infinity in 'norm.bias'")
+    told = (
+        "1 missing (first: cls_token)",
+        "1 unexpected (first: head.gamma)",
+        "(1, 1, 25)",
+        "NaN or infinity in 'norm.bias'",
+    )
     for (name, content), reason in zip(wrong.items(), told, strict=True):
         save_file(content, tmp_path / f"{name}.safetensors")
         assert run_command(["weights", "add", card(), str(tmp_path / f"{name}.safetensors")]) == 2

@@ -17,6 +17,7 @@ from wsi_features.cohort.status import read_status
 from wsi_features.encode.card import EncoderCard
 from wsi_features.encode.weights_store import Entry, WeightsRecord
 from wsi_features.encode.weights_store.folder import put_copy
+from wsi_features.stages.plan import plan_of
 from wsi_features.store import FeatureStore
 
 
@@ -68,8 +69,9 @@ def test_a_name_in_the_config_finds_its_weights_and_gives_the_store_that_a_named
     assert found.path.parent.name == named.path.parent.name
 
 
+@pytest.mark.usefixtures("registered")
 def test_missing_and_doubtful_weights_are_told_before_anything_is_started(
-    card: Any, registered: Entry, slide_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    card: Any, slide_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(tmp_path, [slide_folder / "small.svs"], encoders=["uni"]) == 2
     assert "Run `wsi-features weights fetch uni` where there is a network" in capsys.readouterr().err
@@ -132,7 +134,19 @@ def test_a_slide_whose_real_resolution_leaves_the_card_fails_alone(
     rows = {row["slide_id"]: row for row in read_status(tmp_path / "out/status.tsv")}
     assert (rows["small"]["status"], rows["small"]["reason"], rows["small"]["stage"]) == ("failed", "scale", "embed")
     assert "'small'" in rows["small"]["message"]
-    assert "0.52 um/px" in rows["small"]["message"]
+    assert "256 px of 0.52 um" in rows["small"]["message"]
     assert rows["fine"]["status"] == "ok"  # 0.5004 um/px: whole pixels of a slide of 0.2431 um/px
     assert run(tmp_path, [sheet], encoders=[{"name": narrow, "scale": "any"}]) == 0
     assert store_of(tmp_path).attributes["outside_card"] is True
+
+
+def test_a_registry_that_was_carried_elsewhere_reruns_nothing(
+    card: Any, registered: Entry, slide_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = {"encoders": [card()], "manifest": str(slide_folder), "out": str(tmp_path / "out")}
+    before = plan_of(config).recipe("embed")
+    assert registered.record.sha256 in before
+    assert run_command(["weights", "export", str(tmp_path / "carried")]) == 0
+    monkeypatch.setenv("WSI_WEIGHTS", str(tmp_path / "carried"))
+    registered.file.unlink()
+    assert plan_of(config).recipe("embed") == before

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Literal
 
 from wsi_features.encode.card import EncoderCard
+from wsi_features.encode.loading import check_file
 from wsi_features.encode.weights import sha256_of
-from wsi_features.encode.weights_store.fit import check_fit
 from wsi_features.encode.weights_store.folder import Entry, put_copy, put_link
 from wsi_features.encode.weights_store.record import WeightsRecord, key_of
 from wsi_features.encode.weights_store.registry import WeightsRegistry
@@ -43,7 +43,7 @@ def checked_record(
         raise WeightsStoreError.takes_none(card.name)
     if not file.is_file():
         raise WeightsError.no_file(card.name, str(file))
-    check_fit(card, file)
+    check_file(card, file)
     try:
         digest, size = sha256_of(file), file.stat().st_size
     except OSError as error:

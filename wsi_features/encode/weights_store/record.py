@@ -11,9 +11,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 from wsi_features.encode.card import EncoderCard
-
-LIBRARIES = ("timm", "open_clip", "torchvision")
-"""What stands before the colon of `timm:NAME` and its like, where the whole name is the encoder's."""
+from wsi_features.encode.registry import LIBRARIES
 
 
 class WeightsRecord(BaseModel):

@@ -143,7 +143,7 @@ def _sibling(file: str, content: bytes, lie: bool) -> dict[str, Any]:
     }
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def serving_hub() -> Callable[[dict[str, Repository]], AbstractContextManager[Hub]]:
     """`with serving_hub({"owner/name": repository(...)}) as hub`."""
     return serving

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,52 @@ import pytest
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 TOKEN = "hf_planted_token_that_must_not_be_seen"  # noqa: S105 - a planted one
-STRANGER = {"HF_TOKEN": "hf_of_someone_else"}
 ON_HUB = {"source": "huggingface.co/someone/tiny, model.safetensors", "licence": "CC-BY-4.0"}
+
+
+WORKER = """
+import contextlib, io, json, os, sys
+from wsi_features.cli.main import run_command
+sys.stderr = err = io.StringIO()  # one for all: loggers keep the stream that they find first
+for line in sys.stdin:
+    arguments, environment = json.loads(line)
+    out = io.StringIO()
+    err.seek(0)
+    err.truncate()
+    with contextlib.redirect_stdout(out):
+        os.environ.update(environment)
+        code = run_command(arguments)
+    print(json.dumps([code, out.getvalue(), err.getvalue()]), flush=True)
+"""
+"""Runs command lines one after another, since loading torch takes most of their time."""
+
+
+@dataclass(frozen=True)
+class Done:
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture(scope="module")
+def hub_of_module(serving_hub: Any) -> Iterator[Any]:
+    with serving_hub({}) as hub:
+        yield hub
+
+
+@pytest.fixture(scope="module")
+def worker(hub_of_module: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[subprocess.Popen[str]]:
+    """A process that knows this hub only, with a login kept as `hf auth login` does."""
+    home = tmp_path_factory.mktemp("login")
+    (home / "token").write_text(TOKEN)
+    environment = clean() | {"HF_ENDPOINT": hub_of_module.address, "HF_HOME": str(home), "HF_DEBUG": "1"}
+    command = [sys.executable, "-c", WORKER]
+    with subprocess.Popen(
+        command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        yield process
+        assert process.stdin is not None
+        process.stdin.close()
 
 
 @pytest.fixture
@@ -24,25 +69,36 @@ def content(tiny_weights: Path) -> bytes:
 
 
 @pytest.fixture
-def hub(serving_hub: Any, repository: Any, content: bytes) -> Iterator[Any]:
+def hub(hub_of_module: Any, repository: Any, content: bytes) -> Any:
     files = {"README.md": b"# tiny\n", "model.safetensors": content}
-    with serving_hub({"someone/tiny": repository(files, licence="cc-by-4.0")}) as serving:
-        yield serving
+    hub_of_module.repositories = {"someone/tiny": repository(files, licence="cc-by-4.0")}
+    hub_of_module.requests.clear()
+    return hub_of_module
 
 
 @pytest.fixture
-def fetch(hub: Any, folder: Path, tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Runs `weights fetch` in a process of its own, with a login of its own."""
+def fetch(hub: Any, worker: subprocess.Popen[str], folder: Path) -> Callable[..., Done]:
+    """Runs `weights fetch` in that process."""
+    assert hub.repositories
 
-    def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        own = {"WSI_WEIGHTS": str(folder), "HF_ENDPOINT": hub.address, "HF_HOME": str(tmp_path / "login")}
-        command = [sys.executable, "-m", "wsi_features", "weights", "fetch", *arguments]
-        kept = {k: v for k, v in os.environ.items() if not k.startswith("HF_")}
-        return subprocess.run(
-            command, env=kept | own | environment, capture_output=True, text=True, check=False, timeout=120
-        )
+    def run(*arguments: str, login: str = "") -> Done:
+        assert worker.stdin is not None
+        assert worker.stdout is not None
+        environment = {"WSI_WEIGHTS": str(folder), "HF_TOKEN": login}
+        worker.stdin.write(json.dumps([["weights", "fetch", *arguments], environment]) + "\n")
+        worker.stdin.flush()
+        return Done(*json.loads(worker.stdout.readline()))
 
     return run
+
+
+def clean() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
+
+
+def told(done: Done) -> list[str]:
+    """What the command itself says on standard error, where the library logs as well."""
+    return [line for line in done.stderr.splitlines() if line.startswith("wsi-features: ")]
 
 
 def stored(folder: Path) -> list[Path]:
@@ -53,7 +109,7 @@ def test_what_is_fetched_is_checked_recorded_and_found(
     fetch: Any, folder: Path, content: bytes, card_file: Any
 ) -> None:
     done = fetch(str(card_file(**ON_HUB)))
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.returncode, told(done)) == (0, [])
     assert f"revision  {COMMIT}" in done.stdout
     assert "licence   CC-BY-4.0, terms at https://huggingface.co/someone/tiny" in done.stdout
     (file,) = (folder / "sha256").glob("*/*")
@@ -93,24 +149,21 @@ def test_a_gated_model_shows_its_licence_and_stores_nothing_until_it_is_accepted
 ) -> None:
     hub.repositories["someone/tiny"].gated = True
     card = str(card_file(**ON_HUB))
-    refused = fetch(card, HF_TOKEN=TOKEN)
+    refused = fetch(card)
     assert refused.returncode == 2
     assert "licence   CC-BY-4.0 (gated)" in refused.stdout
     assert "weights fetch tiny --accept-licence" in refused.stderr
     assert not stored(folder)
     assert not [path for _, path, _ in hub.requests if "/resolve/" in path]
-    assert fetch(card, "--accept-licence", HF_TOKEN=TOKEN).returncode == 0
+    assert fetch(card, "--accept-licence").returncode == 0
     assert json.loads(next((folder / "encoders/tiny").glob("*.json")).read_text())["gated"] is True
 
 
-def test_the_login_goes_to_the_hub_and_nowhere_else(
-    fetch: Any, hub: Any, folder: Path, tmp_path: Path, card_file: Any
-) -> None:
-    (tmp_path / "login").mkdir()
-    (tmp_path / "login/token").write_text(TOKEN)  # as `hf auth login` keeps it
+def test_the_login_goes_to_the_hub_and_nowhere_else(fetch: Any, hub: Any, folder: Path, card_file: Any) -> None:
     hub.repositories["someone/tiny"].gated = True
-    done = fetch(str(card_file(**ON_HUB)), "--accept-licence", HF_DEBUG="1")
+    done = fetch(str(card_file(**ON_HUB)), "--accept-licence")
     assert done.returncode == 0
+    assert "/someone/tiny/resolve/" in done.stderr  # HF_DEBUG has the library log every request
     assert {login for _, path, login in hub.requests if "someone/tiny" in path} == {f"Bearer {TOKEN}"}
     assert TOKEN not in done.stdout + done.stderr
     assert not [path for path in stored(folder) if TOKEN.encode() in path.read_bytes()]
@@ -118,7 +171,7 @@ def test_the_login_goes_to_the_hub_and_nowhere_else(
 
 def test_a_gated_model_without_access_is_told_how_to_get_it(fetch: Any, hub: Any, folder: Path, card_file: Any) -> None:
     hub.repositories["someone/tiny"].gated = True
-    done = fetch(str(card_file(**ON_HUB)), "--accept-licence", **STRANGER)
+    done = fetch(str(card_file(**ON_HUB)), "--accept-licence", login="hf_of_someone_else")
     assert done.returncode == 2
     assert "the hub gives no access to https://huggingface.co/someone/tiny. Ask for access on that page" in done.stderr
     assert "hf_of_someone_else" not in done.stdout + done.stderr
@@ -126,7 +179,7 @@ def test_a_gated_model_without_access_is_told_how_to_get_it(fetch: Any, hub: Any
 
 
 @pytest.mark.parametrize(
-    ("source", "arguments", "told"),
+    ("source", "arguments", "wanted"),
     [
         ("huggingface.co/someone/gone, w.bin", [], "the hub has no repository 'someone/gone' that this login may see"),
         ("huggingface.co/someone/tiny", ["--revision", "v9"], "the hub has no revision 'v9' of 'someone/tiny'"),
@@ -136,12 +189,12 @@ def test_a_gated_model_without_access_is_told_how_to_get_it(fetch: Any, hub: Any
     ],
 )
 def test_what_the_hub_does_not_have_is_told_with_the_option_to_correct(
-    fetch: Any, card_file: Any, source: str, arguments: list[str], told: str
+    fetch: Any, card_file: Any, source: str, arguments: list[str], wanted: str
 ) -> None:
     done = fetch(str(card_file(**ON_HUB | {"source": source})), *arguments)
     assert (done.returncode, done.stdout) == (2, "")
-    assert told in done.stderr
-    assert len(done.stderr.splitlines()) == 1
+    assert len(told(done)) == 1
+    assert wanted in told(done)[0]
 
 
 def test_a_file_other_than_the_hub_states_is_refused_and_removed(
@@ -174,14 +227,19 @@ def test_a_connection_that_breaks_off_is_taken_up_again(
 
 
 @pytest.mark.parametrize(
-    ("environment", "told"),
-    [({"HF_ENDPOINT": "http://127.0.0.1:1"}, "refused"), ({"HF_HUB_OFFLINE": "1"}, "offline")],
+    ("environment", "wanted"),
+    [
+        ({"HF_ENDPOINT": "http://127.0.0.1:1"}, "refused"),
+        ({"HF_ENDPOINT": "http://127.0.0.1:1", "HF_HUB_OFFLINE": "1"}, "offline"),
+    ],
 )
 def test_without_a_network_the_other_way_is_told(
-    fetch: Any, card_file: Any, environment: dict[str, str], told: str
+    folder: Path, tmp_path: Path, card_file: Any, environment: dict[str, str], wanted: str
 ) -> None:
-    done = fetch(str(card_file(**ON_HUB)), **environment)
+    command = [sys.executable, "-m", "wsi_features", "weights", "fetch", str(card_file(**ON_HUB))]
+    own = {"WSI_WEIGHTS": str(folder), "HF_HOME": str(tmp_path / "login")}
+    done = subprocess.run(command, env=clean() | own | environment, capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert told in done.stderr
+    assert wanted in done.stderr
     assert "weights add tiny FILE" in done.stderr
     assert "Traceback" not in done.stderr

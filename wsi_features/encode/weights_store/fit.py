@@ -1,9 +1,0 @@
-"""stub"""
-
-from pathlib import Path
-
-from wsi_features.encode.card import EncoderCard
-
-
-def check_fit(card: EncoderCard, file: Path) -> None:
-    """X"""

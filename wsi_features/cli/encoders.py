@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from wsi_features.encode.weights_store import WeightsRegistry
 
 _LEGEND = """
-TILE     pixels and microns per pixel of a tile: what `tiles.size` and `tiles.mpp` are when left at auto
-WEIGHTS  here: found by name; open or gated: run `wsi-features weights fetch NAME`, or `weights add`;
+TILE     pixels @ microns per pixel: what `tiles.size` and `tiles.mpp` are when they are auto
+WEIGHTS  here: found by name; open or gated: `wsi-features weights fetch NAME` or `weights add` it;
          unclear, or in (brackets): `wsi-features encoders show NAME` says why it cannot be used
-timm:NAME, open_clip:NAME and torchvision:NAME are all models of those libraries, with your weights."""
+timm:NAME, open_clip:NAME and torchvision:NAME are the models of those libraries, with your weights."""
 
 
 @click.group(short_help="List, show and check encoder cards.")

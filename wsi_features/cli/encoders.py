@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _LEGEND = """
 TILE     pixels @ microns per pixel: what `tiles.size` and `tiles.mpp` are when they are auto
-WEIGHTS  here: found by name; open or gated: `wsi-features weights fetch NAME` or `weights add` it;
+WEIGHTS  here: found by name; open, gated or open? (not known): `wsi-features weights fetch NAME`;
          unclear, or in (brackets): `wsi-features encoders show NAME` says why it cannot be used
 timm:NAME, open_clip:NAME and torchvision:NAME are the models of those libraries, with your weights."""
 

@@ -94,12 +94,12 @@ class MissingWeightsError(WeightsStoreError):
     """The registry knows no file of an encoder."""
 
     @classmethod
-    def absent(cls, key: str, folders: Sequence[str], *, on_hub: bool) -> MissingWeightsError:
-        """No record in any folder; embedding never downloads."""
+    def absent(cls, key: str, folders: Sequence[str], source: str, *, on_hub: bool) -> MissingWeightsError:
+        """No record in any folder; embedding never downloads. `source` is where the card says that they are."""
         way = f"Run {_FETCH} where there is a network, or {_ADD}" if on_hub else f"Run {_ADD}"
         return cls(
-            f"encoder {key!r} has no weights in {_folders(folders)}. {way.format(key=key)}, "
-            "or name a file with `--weights FILE` or as `weights` in the config."
+            f"encoder {key!r} has no weights in {_folders(folders)}. {way.format(key=key)}, or name a file with "
+            f"`--weights FILE` or as `weights` in the config. They are published at: {source}."
         )
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from wsi_features.encode.card import EncoderCard
 from wsi_features.encode.weights import sha256_of
@@ -53,23 +53,26 @@ def offer_of(
     if not card.needs_weights:
         raise WeightsStoreError.takes_none(card.name)
     if repository is not None:
-        address = HubAddress(repository, address.file if address and address.repository == repository else None)
+        same = address is not None and address.repository == repository
+        address = address if same else HubAddress(repository)
     if address is None:
         raise HubError.not_on_hub(key, card.source)
     with _asking(key, address, revision):
         from huggingface_hub import HfApi
 
-        info = HfApi().model_info(address.repository, revision=revision, files_metadata=True)
+        kind = address.kind
+        found = HfApi().repo_info(address.repository, revision=revision, repo_type=kind, files_metadata=True)
+        info = cast("ModelInfo", found)  # spaces and data sets say the same of what is read here
     name = _file_in(key, address, info, file or address.file)
-    found = next(s for s in info.siblings or () if s.rfilename == name)
+    file_info = next(s for s in info.siblings or () if s.rfilename == name)
     return Offer(
         address=replace(address, file=name),
         file=name,
         revision=info.sha or revision or "",
         licence=_licence(card, info),
-        gated=card.gated or bool(info.gated),
-        size=found.size,
-        sha256=found.lfs.sha256 if found.lfs else None,
+        gated=bool(card.gated or getattr(info, "gated", False)),
+        size=file_info.size,
+        sha256=file_info.lfs.sha256 if file_info.lfs else None,
     )
 
 
@@ -131,7 +134,12 @@ def _downloaded(key: str, offer: Offer, staging: Path) -> Path:
     with _asking(key, offer.address, offer.revision):
         from huggingface_hub import hf_hub_download
 
-        return Path(hf_hub_download(offer.address.repository, offer.file, revision=offer.revision, local_dir=staging))
+        address, revision = offer.address, offer.revision
+        return Path(
+            hf_hub_download(
+                address.repository, offer.file, repo_type=address.kind, revision=revision, local_dir=staging
+            )
+        )
 
 
 def _file_in(key: str, address: HubAddress, info: ModelInfo, wanted: str | None) -> str:

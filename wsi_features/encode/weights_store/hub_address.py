@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Literal
 
 from wsi_features.encode.card import EncoderCard
 
-_SOURCE = re.compile(r"huggingface\.co/(?P<repository>[\w.-]+/[\w.-]*\w)(?:, (?P<file>[\w./-]*\w\.\w+))?(?=$|[\s;,)])")
+Kind = Literal["model", "space", "dataset"]
+
+_FOLDERS: dict[str, Kind] = {"": "model", "spaces/": "space", "datasets/": "dataset"}
+_SOURCE = re.compile(
+    r"huggingface\.co/(?P<folder>spaces/|datasets/|)(?P<repository>[\w.-]+/[\w.-]*\w)"
+    r"(?:, (?P<file>[\w./-]*\w\.\w+))?(?=$|[\s;,)])"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,20 +23,26 @@ class HubAddress:
 
     repository: str
     file: str | None = None
+    kind: Kind = "model"
 
     def __str__(self) -> str:
-        return f"huggingface.co/{self.repository}" + (f", {self.file}" if self.file else "")
+        return self._place + (f", {self.file}" if self.file else "")
 
     @property
     def page(self) -> str:
         """Where a person reads the terms."""
-        return f"https://huggingface.co/{self.repository}"
+        return f"https://{self._place}"
+
+    @property
+    def _place(self) -> str:
+        folder = next(folder for folder, kind in _FOLDERS.items() if kind == self.kind)
+        return f"huggingface.co/{folder}{self.repository}"
 
 
 def address_in(source: str) -> HubAddress | None:
     """The address in a text like `huggingface.co/OWNER/NAME, FILE`; None where it names no repository there."""
     found = _SOURCE.search(source)
-    return HubAddress(found["repository"], found["file"]) if found else None
+    return HubAddress(found["repository"], found["file"], _FOLDERS[found["folder"]]) if found else None
 
 
 def hub_address(card: EncoderCard) -> HubAddress | None:

@@ -26,7 +26,7 @@ class WeightsRecord(BaseModel):
     source: str = Field(description="Where it came from, as the card, the hub or the user says")
     revision: str = Field("", description="Commit or version there; empty when unknown")
     licence: str
-    gated: bool = False
+    gated: bool | None = Field(False, description="None: not known")
     added: date = Field(description="Day on which it was put into its first folder, in UTC")
 
 

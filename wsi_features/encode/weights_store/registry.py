@@ -74,7 +74,8 @@ class WeightsRegistry:
         stated = [entry for entry in found if entry.record.sha256 == card.weights_sha256]
         chosen = stated or found
         if not chosen:
-            raise MissingWeightsError.absent(key, [str(f) for f in self.folders], on_hub=hub_address(card) is not None)
+            folders, on_hub = [str(folder) for folder in self.folders], hub_address(card) is not None
+            raise MissingWeightsError.absent(key, folders, card.source, on_hub=on_hub)
         if len(chosen) > 1:
             raise WeightsStoreError.ambiguous(key, [_described(entry) for entry in chosen])
         if not chosen[0].file.is_file():

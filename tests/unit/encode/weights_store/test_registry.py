@@ -12,6 +12,7 @@ import pytest
 from wsi_features.encode.card import EncoderCard
 from wsi_features.encode.weights_store import Entry, WeightsRecord, WeightsRegistry
 from wsi_features.encode.weights_store.folder import put_copy, put_link
+from wsi_features.encode.weights_store.hub_address import address_in
 from wsi_features.errors import WeightsStoreError
 
 Put = Callable[..., Entry]
@@ -128,3 +129,22 @@ def test_a_bad_record_of_this_encoder_is_refused_and_of_another_is_no_matter(
     entry.record_file.write_text("{")
     with pytest.raises(WeightsStoreError, match="Delete it and add its file again"):
         registry.weights_of(tiny_card())
+
+
+@pytest.mark.parametrize(
+    ("source", "address"),
+    [
+        ("huggingface.co/MahmoodLab/UNI, pytorch_model.bin", ("model", "MahmoodLab/UNI", "pytorch_model.bin")),
+        ("huggingface.co/MountSinaiCompPath/SP22M", ("model", "MountSinaiCompPath/SP22M", None)),
+        ("huggingface.co/a/b-c.d, sub/w.pth; also GitHub", ("model", "a/b-c.d", "sub/w.pth")),
+        ("huggingface.co/a/b, w.safetensors or w.bin", ("model", "a/b", "w.safetensors")),
+        ("huggingface.co/spaces/Saghir/PathDino, PathDino512.pth", ("space", "Saghir/PathDino", "PathDino512.pth")),
+        ("huggingface.co/datasets/a/b, fm/w.pth", ("dataset", "a/b", "fm/w.pth")),
+        ("zenodo 10908163, DinoBloom-B.pth", None),
+        ("github.com/mahmoodlab/HIPT, HIPT_4K/Checkpoints/vit256_small_dino.pth", None),
+    ],
+)
+def test_the_source_of_a_card_says_where_on_the_hub_it_is(source: str, address: tuple[str, ...] | None) -> None:
+    found = address_in(source)
+    assert (found and (found.kind, found.repository, found.file)) == address
+    assert found is None or address_in(f"{found}") == found

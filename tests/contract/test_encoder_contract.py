@@ -51,6 +51,9 @@ class LeftColour:
 ENCODERS: dict[str, Callable[[Callable[..., EncoderCard], Path], Encoder]] = {
     "smallest": lambda card, _: LeftColour(card(name="left-colour", output="descriptor", dim=3)),
     "timm": lambda card, weights: build(card(), weights=weights, device="cpu", workers=2),
+    "dense tokens": lambda card, weights: build(
+        card(output="tokens", dim=4 * 24), weights=weights, device="cpu", workers=2
+    ),
     "histo-texture": lambda *_: build(card_named("histo-texture"), workers=2),
 }
 

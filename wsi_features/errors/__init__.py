@@ -22,9 +22,11 @@
             ├── UnknownEncoderError
             ├── CardError
             ├── WeightsError
+            │   ├── ProgramError
             │   └── WeightsStoreError   weights
             │       ├── MissingWeightsError  weights
             │       └── HubError        weights
+            ├── LibraryError
             └── ScaleContractError
 
 The second column is the reason code that records and status tables carry.
@@ -42,6 +44,7 @@ from wsi_features.errors.encoders import (
     UnknownEncoderError,
     WeightsError,
 )
+from wsi_features.errors.programs import LibraryError, ProgramError
 from wsi_features.errors.slides import CrashError, ResolutionError, SlideFileError, TileReadError
 from wsi_features.errors.stain import StainFitError, StainTargetError
 from wsi_features.errors.store import ArtifactError, StoreError
@@ -57,10 +60,12 @@ __all__ = [
     "DeviceLostError",
     "EncoderError",
     "HubError",
+    "LibraryError",
     "ManifestError",
     "MissingWeightsError",
     "NonFiniteFeaturesError",
     "OutputError",
+    "ProgramError",
     "ResolutionError",
     "ScaleContractError",
     "SlideError",

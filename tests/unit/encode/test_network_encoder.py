@@ -18,6 +18,7 @@ from torchvision.transforms import v2
 
 from wsi_features.encode.build import build
 from wsi_features.encode.card import EncoderCard, Precision
+from wsi_features.encode.device.fixed import TOLERANCE
 from wsi_features.encode.network_encoder import NetworkEncoder, build_network
 from wsi_features.encode.outline import outline
 from wsi_features.errors import WeightsError
@@ -280,3 +281,49 @@ def test_closing_lets_go_of_the_network_and_takes_no_more_batches(built_from: Bu
     with pytest.raises(RuntimeError):
         built.submit(batch())
     built.close()
+
+
+def with_random_weights(model: str, **arguments: Any) -> torch.nn.Module:
+    torch.manual_seed(8)
+    network: torch.nn.Module = timm.create_model(model, num_classes=0, **arguments).eval()
+    for tensor in network.state_dict().values():
+        if tensor.is_floating_point():
+            tensor.uniform_(0.5, 1.0) if tensor.ndim == 1 else tensor.normal_(std=0.05)
+    return network.requires_grad_(requires_grad=False)
+
+
+NETWORKS = {
+    "vit": partial(with_random_weights, "vit_small_patch16_224", img_size=64, depth=2),
+    "gated vit with registers": partial(
+        with_random_weights, "vit_giant_patch14_reg4_dinov2", img_size=56, depth=2, embed_dim=96, num_heads=4
+    ),
+    "resnet": partial(with_random_weights, "test_resnet"),
+}
+
+
+def apart(found: torch.Tensor, expected: torch.Tensor) -> float:
+    return float((found - expected).abs().max() / expected.abs().max())
+
+
+def images(network: torch.nn.Module) -> torch.Tensor:
+    px = getattr(getattr(network, "patch_embed", None), "img_size", (96, 96))[0]
+    return torch.randn(3, 3, px, px, generator=torch.Generator().manual_seed(9))
+
+
+@pytest.mark.parametrize("kind", NETWORKS)
+def test_the_memory_layout_of_a_network_leaves_its_features_alone(kind: str) -> None:
+    network = NETWORKS[kind]()
+    given = images(network)
+    expected = network(given)
+    other = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    assert apart(other(given.contiguous(memory_format=torch.channels_last)), expected) < 1e-5
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("kind", NETWORKS)
+@pytest.mark.filterwarnings("ignore")  # the compiler's own
+def test_a_compiled_network_gives_the_features_of_the_plain_one(kind: str) -> None:
+    network = NETWORKS[kind]()
+    given = images(network)
+    compiled = torch.compile(network, dynamic=False)
+    assert apart(compiled(given), network(given)) < TOLERANCE["fp32"]

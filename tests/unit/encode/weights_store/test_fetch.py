@@ -127,6 +127,8 @@ def test_what_is_fetched_is_checked_recorded_and_found(
         "added": "",
     }
     assert len(stored(folder)) == 2
+    (folder / "plain").touch()
+    assert len({path.stat().st_mode for path in stored(folder)}) == 1  # the normal permissions
 
 
 def test_what_is_there_is_not_fetched_again_and_what_is_damaged_is(

@@ -7,7 +7,7 @@ not hold is reported, never filled in.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Literal, Protocol, Self, runtime_checkable
@@ -184,8 +184,8 @@ class BlockSlide(Protocol):
     def blocks(self, level: int) -> BlockLayout:
         """How `level` is stored."""
 
-    def compressed(self, level: int, number: int) -> bytes | str:
-        """The stored bytes of a block, or why there are none."""
+    def compressed(self, level: int, numbers: Sequence[int]) -> list[bytes | str]:
+        """The stored bytes of each of some blocks, or why there are none; best asked for in ascending order."""
 
     def decode(
         self, level: int, data: bytes, out: npt.NDArray[np.uint8] | None = None, reduction: int = 1
@@ -195,6 +195,9 @@ class BlockSlide(Protocol):
         They are written to `out` where one is given, C-contiguous and of their shape; after a failure it holds
         anything. `reduction` is 1, or 2, 4 or 8 where the layout says `reducible` and the block is a multiple of it.
         """
+
+    def standalone(self, level: int, data: bytes) -> bytes | None:
+        """The block as a JPEG file of Y, Cb, Cr, for decoders elsewhere; None where it is none, or differs from the layout."""
 
 
 class SlideBase:

@@ -183,12 +183,12 @@ def test_a_direct_tiff_offers_blocks_that_hold_what_it_reads(broken: Opener) -> 
     layout = slide.blocks(0)
     assert (layout.size, layout.across, layout.reducible) == (Size(48, 32), 12, False)
     assert np.flatnonzero(~layout.readable).tolist() == [MISSING]
-    data = slide.compressed(0, 13)
+    (data,) = slide.compressed(0, [13])
     assert isinstance(data, bytes)
     out = cached_array(layout.size)
     assert slide.decode(0, data, out) is out
     np.testing.assert_array_equal(out, slide.read(Region(48, 32, 48, 32), 0).rgb)
-    assert slide.compressed(0, MISSING) == "the file holds nothing for it"
+    assert slide.compressed(0, [MISSING]) == ["the file holds nothing for it"]
 
 
 def test_blocks_lie_where_decoders_write_them_into_the_cache() -> None:
@@ -204,7 +204,7 @@ def shared_tiles(open_slide: Opener) -> BlockTiles:
     slide, scale = open_slide(), tile_scale("s1", (1.0,), native=0.25, asked=0.25, size=32)
     grid = regular_grid(Size(WIDTH, HEIGHT), scale, Region(5, 3, WIDTH, HEIGHT))
     plan = read_plan(grid, scale, slide.levels[0], slide.blocks(0), "area", batch=3, kept_bytes=2**30)
-    return BlockTiles(slide, 0, plan, 32, scaled=False)
+    return BlockTiles(slide, 0, plan, 32)
 
 
 def test_no_block_is_held_once_all_units_are_made(whole: Opener) -> None:

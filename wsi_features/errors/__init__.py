@@ -9,6 +9,7 @@
     │   ├── AnnotationError         annotations
     │   ├── StainFitError           stain_fit
     │   ├── NonFiniteFeaturesError  non_finite
+    │   ├── SlideScaleError         scale
     │   ├── ArtifactError           artifact
     │   └── StoreError              store
     ├── DeviceLostError             the job fails: device_lost             exit 3
@@ -21,7 +22,10 @@
             ├── UnknownEncoderError
             ├── CardError
             ├── WeightsError
-            │   └── ProgramError
+            │   ├── ProgramError
+            │   └── WeightsStoreError   weights
+            │       ├── MissingWeightsError  weights
+            │       └── HubError        weights
             ├── LibraryError
             └── ScaleContractError
 
@@ -36,6 +40,7 @@ from wsi_features.errors.encoders import (
     EncoderError,
     NonFiniteFeaturesError,
     ScaleContractError,
+    SlideScaleError,
     UnknownEncoderError,
     WeightsError,
 )
@@ -44,6 +49,7 @@ from wsi_features.errors.slides import CrashError, ResolutionError, SlideFileErr
 from wsi_features.errors.stain import StainFitError, StainTargetError
 from wsi_features.errors.store import ArtifactError, StoreError
 from wsi_features.errors.tissue import AnnotationError
+from wsi_features.errors.weights import HubError, MissingWeightsError, WeightsStoreError
 
 __all__ = [
     "AnnotationError",
@@ -53,8 +59,10 @@ __all__ = [
     "CrashError",
     "DeviceLostError",
     "EncoderError",
+    "HubError",
     "LibraryError",
     "ManifestError",
+    "MissingWeightsError",
     "NonFiniteFeaturesError",
     "OutputError",
     "ProgramError",
@@ -62,6 +70,7 @@ __all__ = [
     "ScaleContractError",
     "SlideError",
     "SlideFileError",
+    "SlideScaleError",
     "StainFitError",
     "StainTargetError",
     "StoreError",
@@ -69,6 +78,7 @@ __all__ = [
     "UnknownEncoderError",
     "UsageError",
     "WeightsError",
+    "WeightsStoreError",
     "WsiFeaturesError",
     "manifest_problem",
     "one_line",

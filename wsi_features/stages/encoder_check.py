@@ -11,6 +11,7 @@ import numpy as np
 from wsi_features.encode.build import build
 from wsi_features.encode.registry import card_named
 from wsi_features.errors import WeightsError
+from wsi_features.stages.encoders import weights_file
 from wsi_features.tiles.grid import TileBatch
 
 _TILES = 8
@@ -20,7 +21,8 @@ def checked_encoder(name: str, weights: Path | None, device: str) -> Iterator[st
     """Build encoder `name` and embed made tiles; yields one line for each thing found good. Raises EncoderError."""
     card = card_named(name)
     yield f"card      {card.name}: {card.tile_px} px at {card.tile_mpp:g} um/px, {card.dim} features, {card.precision}"
-    encoder = build(card, weights=weights, precision=None, device=device, workers=1)
+    file = weights_file(card, str(weights) if weights else None)
+    encoder = build(card, weights=file, precision=None, device=device, workers=1)
     try:
         yield f"weights   {encoder.weights_digest or 'none needed'}"
         pixels = np.random.default_rng(0).integers(0, 256, (_TILES, card.tile_px, card.tile_px, 3), np.uint8)

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, ValidationError, model_validator
 
-from wsi_features.encode.card import Precision
+from wsi_features.encode.card import NonFinite, Precision
 from wsi_features.encode.device.fixed import Acceleration
 from wsi_features.errors import ConfigError
 from wsi_features.stain.recipe import StainRecipe
@@ -30,6 +30,9 @@ class EncoderChoice(_Section):
     name: str = Field(description="Card name, path of a card file, or timm:NAME")
     weights: str | None = Field(None, description="Local weights file; never downloaded")
     precision: Precision | Literal["auto"] = Field("auto", description="Arithmetic; auto takes the card's")
+    nonfinite: NonFinite = Field(
+        "fail", description="A tile whose features are NaN or infinity fails its slide, or is computed again in fp32"
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -70,7 +73,8 @@ class Config(_Section):
     manifest: str = Field("cohort.csv", description="CSV or TSV sheet, folder or glob of slides")
     out: str = Field("results", description="Output folder")
     encoders: Annotated[tuple[EncoderChoice, ...], Field(min_length=1)] = Field(
-        (EncoderChoice(name="histo-texture"),), description="Names, or objects with name, weights and precision"
+        (EncoderChoice(name="histo-texture"),),
+        description="Names, or objects with name, weights, precision and nonfinite",
     )
     tissue: TissueRecipe = TissueRecipe()
     tiles: TileRecipe = TileRecipe()

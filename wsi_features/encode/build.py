@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from wsi_features.encode.card import EncoderCard, Precision
+from wsi_features.encode.card import EncoderCard, NonFinite, Precision
 from wsi_features.encode.device.fixed import Acceleration
 from wsi_features.encode.device.uploads import Uploads
 from wsi_features.encode.encoder import Encoder
+from wsi_features.encode.preprocess import PREPROCESS_VERSION
 from wsi_features.errors import EncoderError, WeightsError
 from wsi_features.recipe import Json
 
@@ -49,12 +50,15 @@ def build(
     )
 
 
-def encoder_recipe(card: EncoderCard, weights_digest: str, precision: Precision) -> Json:
+def encoder_recipe(card: EncoderCard, weights_digest: str, precision: Precision, nonfinite: NonFinite = "fail") -> Json:
     """What of an encoder decides the features, as plain JSON for the embed fingerprint.
 
-    `weights_digest` is the SHA-256 of the weights file, empty for an encoder without weights.
+    `weights_digest` is the SHA-256 of the weights file, empty for an encoder without weights. How pixels
+    are prepared concerns networks only, and `nonfinite` only where it is not the default.
     """
-    return {"card": card.canonical(), "weights": weights_digest, "precision": precision}
+    recipe: Json = {"card": card.canonical(), "weights": weights_digest, "precision": precision}
+    prepared = {"preprocess": PREPROCESS_VERSION} if card.needs_weights else {}
+    return recipe | prepared | ({"nonfinite": nonfinite} if nonfinite != "fail" else {})
 
 
 def _histo_texture(card: EncoderCard, weights: Path | None, precision: Precision | None, workers: int) -> Encoder:

@@ -14,6 +14,9 @@ from wsi_features.errors import ScaleContractError
 from wsi_features.recipe import Json, Recipe
 
 Precision = Literal["fp32", "fp16", "bf16"]
+NonFinite = Literal["fail", "fp32"]
+"""What happens to a tile whose features are NaN or infinity: its slide fails, or it is computed again in fp32."""
+
 Triple = tuple[float, float, float]
 
 _NAME = r"^[a-z0-9][A-Za-z0-9._-]*(:[A-Za-z0-9._+/-]+)?$"

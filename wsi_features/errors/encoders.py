@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import isfinite
 from typing import ClassVar
 
 from wsi_features.errors.base import SlideError, UsageError, WsiFeaturesError
@@ -40,6 +41,14 @@ class EncoderError(UsageError):
         return cls(
             f"encoder {name!r} has no weights, but {path!r} was given. "
             "Leave `weights` out, or name the encoder that they belong to."
+        )
+
+    @classmethod
+    def contract_broken(cls, name: str, subjects: Sequence[str]) -> EncoderError:
+        """`subjects` are the trials that failed; each has been told before."""
+        return cls(
+            f"encoder {name!r} does not keep the contract of encoders: {', '.join(subjects)}. "
+            "Correct the card, the weights or the entry point; features of such an encoder cannot be trusted."
         )
 
     @classmethod
@@ -189,8 +198,15 @@ class NonFiniteFeaturesError(SlideError):
 
     @classmethod
     def at_row(cls, slide_id: str, encoder: str, row: int, value: float, dtype: str) -> NonFiniteFeaturesError:
-        """First offending row."""
+        """First offending row; a store of float32 is of an encoder that computes in fp32."""
+        found = f"slide {slide_id!r}: {encoder} returned {value:g} at row {row}, which {dtype} cannot hold."
+        if dtype == "float32":
+            return cls(
+                f"{found} Try the weights with `wsi-features encoders check`, or `skip` the slide with a reason."
+            )
+        if isfinite(value):
+            return cls(f"{found} Set the encoder's `precision` to fp32 and rerun.")
         return cls(
-            f"slide {slide_id!r}: {encoder} returned {value:g} at row {row}, which {dtype} cannot hold. "
-            "Set the encoder's `precision` to fp32 and rerun."
+            f"{found} Set the encoder's `nonfinite` to fp32, so that such tiles are computed again, "
+            "or its `precision`, and rerun."
         )

@@ -42,7 +42,7 @@ class Embedding:
         plan = self.plan
         plan.check_weights()
         digest = sha256_of(plan.weights) if plan.weights else ""
-        self.recipe = encoder_recipe(plan.card, digest, plan.precision)
+        self.recipe = encoder_recipe(plan.card, digest, plan.precision, plan.nonfinite)
         name = f"{plan.card.slug}__{plan.tiling}__{self.config.stain.method}"
         self.feature_set = f"{name}__{feature_set_hash(self.config, plan.tiles, self.recipe)}"
 

@@ -74,7 +74,9 @@ def test_the_middle_begins_where_torchvision_s_does(length: int, middle: int) ->
 
 
 @given(st.integers(1, 600), st.integers(1, 600), KERNELS)
-def test_weights_of_a_pixel_sum_to_one_and_name_pixels_that_exist(length: int, wanted: int, kernel: Interpolation) -> None:
+def test_weights_of_a_pixel_sum_to_one_and_name_pixels_that_exist(
+    length: int, wanted: int, kernel: Interpolation
+) -> None:
     pixels, weights = taps(length, wanted, kernel)
     assert np.abs(weights.sum(0) / 2**22 - 1).max() < len(weights) / 2**22
     assert pixels.min() >= 0

@@ -39,7 +39,7 @@ class Fp32Retry:
         self, features: Features, broken: npt.NDArray[np.bool_], pixels: Pixels, stain: StainTransform
     ) -> Features:
         """The rows (b, dim) with those that are `broken` (b,) computed again."""
-        self._notes.count("{} batches held NaN or infinity; the tiles concerned were computed again in fp32")
+        self._notes.count("NaN or infinity in {} batch(es): those tiles were computed again in fp32")
         if self._stage is None:
             self._stage = self._make()
         out = features.copy()

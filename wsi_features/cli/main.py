@@ -8,7 +8,7 @@ import click
 
 from wsi_features import __version__
 from wsi_features.cli.about import demo, doctor, encoders
-from wsi_features.cli.cohort import check, clean, collect, report, retry, status
+from wsi_features.cli.cohort import check, clean, collect, prompt, report, retry, status
 from wsi_features.cli.inspect import inspect
 from wsi_features.cli.manifest import manifest
 from wsi_features.cli.process import embed, run, stain, tiles, tissue
@@ -17,7 +17,7 @@ from wsi_features.stages.boundary import USAGE, exit_code
 _SECTIONS = {
     "Start here": ("demo", "inspect", "run"),
     "One stage at a time": ("tissue", "tiles", "stain", "embed"),
-    "A cohort": ("manifest", "collect", "status", "report", "check", "retry", "clean"),
+    "A cohort": ("manifest", "collect", "status", "report", "prompt", "check", "retry", "clean"),
     "This installation": ("encoders", "doctor"),
 }
 
@@ -45,7 +45,7 @@ def wsi_features() -> None:
 
 for command in (
     *(demo, doctor, encoders, inspect, manifest, run, tissue, tiles, stain, embed),
-    *(collect, status, report, check, retry, clean),
+    *(collect, status, report, prompt, check, retry, clean),
 ):
     wsi_features.add_command(command)
 

@@ -17,6 +17,7 @@
         │   └── StainTargetError    config
         ├── ManifestError           manifest
         ├── OutputError             output
+        ├── PromptError             prompts
         └── EncoderError            encoder
             ├── UnknownEncoderError
             ├── CardError
@@ -37,6 +38,7 @@ from wsi_features.errors.encoders import (
     UnknownEncoderError,
     WeightsError,
 )
+from wsi_features.errors.prompts import PromptError
 from wsi_features.errors.slides import CrashError, ResolutionError, SlideFileError, TileReadError
 from wsi_features.errors.stain import StainFitError, StainTargetError
 from wsi_features.errors.store import ArtifactError, StoreError
@@ -53,6 +55,7 @@ __all__ = [
     "ManifestError",
     "NonFiniteFeaturesError",
     "OutputError",
+    "PromptError",
     "ResolutionError",
     "ScaleContractError",
     "SlideError",

@@ -12,8 +12,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, ValidationError, model_validator
 
-from wsi_features.encode.card import NonFinite, Precision
+from wsi_features.encode.card import Precision
 from wsi_features.encode.device.fixed import Acceleration
+from wsi_features.encode.device.retry import NonFinite
 from wsi_features.errors import ConfigError
 from wsi_features.stain.recipe import StainRecipe
 from wsi_features.tiles.recipe import ReadRecipe, TileRecipe

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from wsi_features.encode.card import EncoderCard, NonFinite, Precision
+from wsi_features.encode.card import EncoderCard, Precision
 from wsi_features.encode.device.fixed import Acceleration
+from wsi_features.encode.device.retry import NonFinite
 from wsi_features.encode.device.uploads import Uploads
 from wsi_features.encode.encoder import Encoder
 from wsi_features.encode.preprocess import PREPROCESS_VERSION

@@ -6,7 +6,7 @@ normalisation), how the network is built and what comes out; it holds no weights
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -14,9 +14,6 @@ from wsi_features.errors import ScaleContractError
 from wsi_features.recipe import Json, Recipe
 
 Precision = Literal["fp32", "fp16", "bf16"]
-NonFinite = Literal["fail", "fp32"]
-"""What happens to a tile whose features are NaN or infinity: its slide fails, or it is computed again in fp32."""
-
 Triple = tuple[float, float, float]
 
 _NAME = r"^[a-z0-9][A-Za-z0-9._-]*(:[A-Za-z0-9._+/-]+)?$"
@@ -30,8 +27,6 @@ _NOT_HASHED = (
 class EncoderCard(Recipe):
     """One encoder. Positions of the slide end at its door: pixels in, vectors out."""
 
-    historical: ClassVar[dict[str, Any]] = {"resize_px": None}
-
     name: str = Field(pattern=_NAME, description="Unique name; an output variant stands behind a colon")
     builder: Literal["histo-texture", "timm"] = Field(description="The constructor that makes the encoder")
     arguments: dict[str, Any] = Field(default_factory=dict, description="What the builder's constructor is called with")
@@ -39,9 +34,6 @@ class EncoderCard(Recipe):
     tile_mpp: Annotated[float, Field(gt=0)] = Field(description="Microns per pixel of that tile")
     mpp_range: tuple[float, float] = Field(description="Lowest and highest effective microns per pixel accepted")
     input_px: Annotated[int, Field(ge=16)] = Field(description="Width that the network sees, after resizing the tile")
-    resize_px: Annotated[int, Field(ge=16)] | None = Field(
-        None, description="Width that a tile is resized to before its middle is cut out; null: nothing is cut off"
-    )
     interpolation: Literal["bilinear", "bicubic"] = Field(
         "bilinear", description="Resize from tile to input, antialiased"
     )

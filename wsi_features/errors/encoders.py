@@ -44,20 +44,9 @@ class EncoderError(UsageError):
         )
 
     @classmethod
-    def no_text_tower(cls, name: str, known: Sequence[str]) -> EncoderError:
-        """An encoder of images only, or one whose text tower nobody has described yet."""
-        return cls(
-            f"encoder {name!r}: no text tower is known that belongs to it. Known are those of {', '.join(known)}, and of "
-            "open_clip:NAME; for another model give a card of its text tower with `--text`."
-        )
-
-    @classmethod
-    def not_projected(cls, name: str, output: str, others: Sequence[str]) -> EncoderError:
-        """Features from before the projection lie in another space than texts, even where they are as wide."""
-        remedy = f"Embed the slides with {' or '.join(others)}." if others else "This encoder has no projected output."
-        return cls(
-            f"encoder {name!r} stores `{output}` features; prompts can only be compared with projected ones. {remedy}"
-        )
+    def fixed_precision(cls, name: str, found: str, wanted: str) -> EncoderError:
+        """A precision for an encoder that knows only one."""
+        return cls(f"encoder {name!r} computes in {wanted} only, {found} was asked for. Leave `precision` out.")
 
     @classmethod
     def contract_broken(cls, name: str, subjects: Sequence[str]) -> EncoderError:
@@ -66,11 +55,6 @@ class EncoderError(UsageError):
             f"encoder {name!r} does not keep the contract of encoders: {', '.join(subjects)}. "
             "Correct the card, the weights or the entry point; features of such an encoder cannot be trusted."
         )
-
-    @classmethod
-    def fixed_precision(cls, name: str, found: str, wanted: str) -> EncoderError:
-        """A precision for an encoder that knows only one."""
-        return cls(f"encoder {name!r} computes in {wanted} only, {found} was asked for. Leave `precision` out.")
 
 
 class UnknownEncoderError(EncoderError):
@@ -217,9 +201,7 @@ class NonFiniteFeaturesError(SlideError):
         """First offending row; a store of float32 is of an encoder that computes in fp32."""
         found = f"slide {slide_id!r}: {encoder} returned {value:g} at row {row}, which {dtype} cannot hold."
         if dtype == "float32":
-            return cls(
-                f"{found} Try the weights with `wsi-features encoders check`, or `skip` the slide with a reason."
-            )
+            return cls(f"{found} Try the weights with `wsi-features encoders check`, or `skip` the slide with a reason.")
         if isfinite(value):
             return cls(f"{found} Set the encoder's `precision` to fp32 and rerun.")
         return cls(

@@ -44,6 +44,22 @@ class PromptError(UsageError):
         )
 
     @classmethod
+    def no_text_tower(cls, name: str, known: Sequence[str]) -> PromptError:
+        """An encoder of images only, or one whose text tower nobody has described yet."""
+        return cls(
+            f"encoder {name!r}: no text tower is known that belongs to it. Known are those of {', '.join(known)}, and of "
+            "open_clip:NAME; for another model give a card of its text tower with `--text`."
+        )
+
+    @classmethod
+    def not_projected(cls, name: str, output: str, others: Sequence[str]) -> PromptError:
+        """Features from before the projection lie in another space than texts, even where they are as wide."""
+        remedy = f"Embed the slides with {' or '.join(others)}." if others else "This encoder has no projected output."
+        return cls(
+            f"encoder {name!r} stores `{output}` features; prompts can only be compared with projected ones. {remedy}"
+        )
+
+    @classmethod
     def no_features(cls, out: str, encoder: str, present: Sequence[str]) -> PromptError:
         """Another encoder, or nothing embedded yet."""
         held = f"It holds features of {', '.join(present)}." if present else "It holds no features."

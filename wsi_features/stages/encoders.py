@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wsi_features.config import Config, EncoderChoice
-from wsi_features.encode.card import EncoderCard, NonFinite, Precision
+from wsi_features.encode.card import EncoderCard, Precision
+from wsi_features.encode.device.retry import NonFinite
 from wsi_features.encode.registry import card_named
 from wsi_features.errors import ConfigError, WeightsError
 from wsi_features.tiles.recipe import TileRecipe

@@ -14,7 +14,7 @@ from wsi_features.encode.registry import card_named, card_names
 from wsi_features.encode.text.card import TextCard, text_card_named
 from wsi_features.encode.text.prompts import Prompts, class_rows, read_prompts, tile_scores
 from wsi_features.encode.text.tower import TextTower, text_tower
-from wsi_features.errors import ArtifactError, EncoderError, PromptError
+from wsi_features.errors import ArtifactError, PromptError
 from wsi_features.recipe import Json, digest, fingerprint
 from wsi_features.store import FeatureStore
 
@@ -82,7 +82,7 @@ def _feature_sets(out: Outputs, encoder: str) -> dict[str, list[FeatureStore]]:
 def _check_output(store: FeatureStore) -> None:
     name, output = store.provenance.encoder_name, str(store.provenance.encoder.get("output"))
     if output not in _PROJECTED:
-        raise EncoderError.not_projected(name, output, _projected_variants(name))
+        raise PromptError.not_projected(name, output, _projected_variants(name))
 
 
 def _projected_variants(name: str) -> list[str]:

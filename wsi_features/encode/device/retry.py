@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,9 @@ from wsi_features.encode.device.stage import Stage
 from wsi_features.encode.encoder import Pending
 from wsi_features.encode.notes import Notes
 from wsi_features.stain.transform import StainTransform
+
+NonFinite = Literal["fail", "fp32"]
+"""What happens to a tile whose features are NaN or infinity: its slide fails, or it is computed again in fp32."""
 
 Pixels = npt.NDArray[np.uint8]
 Features = npt.NDArray[np.float32]

@@ -13,7 +13,7 @@ import yaml
 from pydantic import Field, ValidationError
 
 from wsi_features.encode.checkpoint import Checkpoint
-from wsi_features.errors import CardError, EncoderError
+from wsi_features.errors import CardError, PromptError
 from wsi_features.recipe import Json, Recipe
 from wsi_features.resources import share
 
@@ -51,7 +51,7 @@ def text_card_named(name: str, arguments: Json | None = None) -> TextCard:
     """The text card beside encoder `name` (with or without its variant), of a card file, or of `open_clip:MODEL`.
 
     `arguments` are the encoder's, which say for an `open_clip:` model which GELU it has.
-    Raises EncoderError and CardError.
+    Raises PromptError and CardError.
     """
     if name.endswith(".yaml"):
         return text_card_of(Path(name))
@@ -59,7 +59,7 @@ def text_card_named(name: str, arguments: Json | None = None) -> TextCard:
         return _open_clip_card(name, arguments or {})
     key = name.partition(":")[0]
     if key not in text_card_names():
-        raise EncoderError.no_text_tower(name, text_card_names())
+        raise PromptError.no_text_tower(name, text_card_names())
     return text_card_of(share("resources", "text_towers", f"{key}.yaml"))
 
 
@@ -95,7 +95,7 @@ def _open_clip_card(name: str, arguments: Json) -> TextCard:
     )
     others = text.keys() - {*known, "output_tokens"}
     if not text or others:
-        raise EncoderError.no_text_tower(name, text_card_names())
+        raise PromptError.no_text_tower(name, text_card_names())
     quick = arguments.get("quick_gelu", config.get("quick_gelu", False))
     rules = (
         Checkpoint(keep="text.")

@@ -16,7 +16,7 @@ from pydantic.fields import FieldInfo
 
 from wsi_features.cohort.manifest import ManifestRow
 from wsi_features.config import Config
-from wsi_features.encode.card import EncoderCard
+from wsi_features.encode.card import card_file_schema
 from wsi_features.files import write_text
 
 BEGIN, END = "<!-- settings: made by `make generated` -->", "<!-- end of settings -->"
@@ -27,9 +27,9 @@ def generated_files(readme: str) -> dict[str, str]:
     head, _, rest = readme.partition(BEGIN)
     _, _, tail = rest.partition(END)
     return {
-        "workflow/schemas/config.schema.json": _schema(Config),
-        "workflow/schemas/manifest.schema.json": _schema(ManifestRow),
-        "workflow/schemas/encoder-card.schema.json": _schema(EncoderCard),
+        "workflow/schemas/config.schema.json": _schema(Config.model_json_schema()),
+        "workflow/schemas/manifest.schema.json": _schema(ManifestRow.model_json_schema()),
+        "workflow/schemas/encoder-card.schema.json": _schema(card_file_schema()),
         "resources/config.yaml": _default_config(),
         "README.md": f"{head}{BEGIN}\n{_settings_table()}{END}{tail}",
     }
@@ -41,9 +41,8 @@ def write_generated(top: Path) -> None:
         write_text(top / path, text)
 
 
-def _schema(model: type[BaseModel]) -> str:
-    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **model.model_json_schema()}
-    return json.dumps(schema, indent=2) + "\n"
+def _schema(schema: dict[str, Any]) -> str:
+    return json.dumps({"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}, indent=2) + "\n"
 
 
 def _settings(model: BaseModel, prefix: str = "") -> Iterator[tuple[str, FieldInfo, Any]]:

@@ -38,9 +38,9 @@ def build(
         return _histo_texture(card, weights, precision, workers)
     if weights is None:
         raise WeightsError.needed(card.name)
-    from wsi_features.encode.timm_builder import build_timm
+    from wsi_features.encode.network_encoder import build_network
 
-    return build_timm(
+    return build_network(
         card,
         weights,
         precision=precision or card.precision,

@@ -16,6 +16,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from wsi_features.encode.checkpoint import Checkpoint, opened, renamed
 from wsi_features.errors import WeightsError
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
     State = dict[str, torch.Tensor]
 
-_WRAPPERS = ("state_dict", "model")
 _ZIP, _PICKLE = b"PK\x03\x04", b"\x80"
 # What torch.load raises on damaged files: its unpickler runs over arbitrary bytes.
 _DAMAGED = (
@@ -38,11 +38,10 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def load_state(name: str, path: Path, *, wanted_sha256: str | None = None) -> tuple[State, str]:
-    """The tensors of a weights file by key, on the CPU, floats as float32, and the file's SHA-256.
+def checked_sha256(name: str, path: Path, wanted: str | None = None) -> str:
+    """The file's SHA-256, compared with `wanted` where that is known.
 
-    Takes safetensors, or a `torch.save`d state dict, bare or as the only entry `state_dict`
-    or `model` of a dict. `name` is the encoder's, for messages. Raises WeightsError.
+    `name` is the encoder's, for messages. Raises WeightsError.
     """
     if not path.is_file():
         raise WeightsError.no_file(name, str(path))
@@ -50,9 +49,27 @@ def load_state(name: str, path: Path, *, wanted_sha256: str | None = None) -> tu
         found = sha256_of(path)
     except OSError as error:
         raise WeightsError.unreadable(name, str(path), str(error)) from error
-    if wanted_sha256 not in (None, found):
-        raise WeightsError.differs(name, f"the SHA-256 of {str(path)!r}", found, wanted_sha256)
-    return _plain_tensors(name, path, _unwrapped(_content(name, path))), found
+    if wanted not in (None, found):
+        raise WeightsError.differs(name, f"the SHA-256 of {str(path)!r}", found, wanted)
+    return found
+
+
+def load_state(
+    name: str, path: Path, *, wanted_sha256: str | None = None, rules: Checkpoint | None = None
+) -> tuple[State, str]:
+    """The tensors of a weights file by the network's keys, on the CPU, floats as float32, and the file's SHA-256.
+
+    Takes safetensors, or a `torch.save`d state dict, bare, as the only entry `state_dict`
+    or `model` of a dict, or where the card's `rules` say. `name` is the encoder's, for messages.
+    Raises WeightsError.
+    """
+    found = checked_sha256(name, path, wanted_sha256)
+    rules = rules or Checkpoint()
+    content = opened(name, path, _content(name, path), rules)
+    if not isinstance(content, dict) or not content:
+        raise WeightsError.unreadable(name, str(path), f"it holds {reprlib.repr(content)}, not tensors by name")
+    content = renamed(name, path, content, rules)  # lets go of the file's own: tensors are copied one by one below
+    return _plain_tensors(name, path, content), found
 
 
 def check_state(name: str, path: Path, state: Mapping[str, torch.Tensor], wanted: Mapping[str, torch.Tensor]) -> None:
@@ -94,15 +111,7 @@ def _why(error: Exception) -> str:
     return lines[0] if lines else type(error).__name__
 
 
-def _unwrapped(content: Any) -> Any:
-    if isinstance(content, dict) and len(content) == 1:
-        (key, inner) = next(iter(content.items()))
-        if key in _WRAPPERS and isinstance(inner, dict):
-            return inner
-    return content
-
-
-def _plain_tensors(name: str, path: Path, content: Any) -> State:
+def _plain_tensors(name: str, path: Path, content: dict[Any, Any]) -> State:
     """The content as finite float32 tensors in memory of their own.
 
     safetensors gives views of the mapped file: without a copy, a file rewritten during a
@@ -111,8 +120,6 @@ def _plain_tensors(name: str, path: Path, content: Any) -> State:
     """
     import torch
 
-    if not isinstance(content, dict) or not content:
-        raise WeightsError.unreadable(name, str(path), f"it holds {reprlib.repr(content)}, not tensors by name")
     for key, value in content.items():
         if not isinstance(value, torch.Tensor):
             raise WeightsError.unreadable(name, str(path), f"entry {key!r} is a {type(value).__name__}, not a tensor")

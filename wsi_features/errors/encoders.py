@@ -44,6 +44,22 @@ class EncoderError(UsageError):
         )
 
     @classmethod
+    def not_built(cls, name: str, kind: str, what: str) -> EncoderError:
+        """An encoder that is known by name only: `kind` says what is missing, `what` what it would take."""
+        reason = {
+            "remote-code": "its network is code that is published beside the weights, which this program does not run",
+            "package": "its network needs a package that this program does not install",
+            "not-public": "its weights are not public",
+            "facts": "what is published about it does not determine its network",
+        }[kind]
+        remedy = (
+            "Take another encoder."
+            if kind == "not-public"
+            else "If you trust that code, write a card of your own with `builder: python` that loads it."
+        )
+        return cls(f"encoder {name!r} is not built here: {reason}. {what} {remedy}")
+
+    @classmethod
     def fixed_precision(cls, name: str, found: str, wanted: str) -> EncoderError:
         """A precision for an encoder that knows only one."""
         return cls(f"encoder {name!r} computes in {wanted} only, {found} was asked for. Leave `precision` out.")
@@ -61,17 +77,22 @@ class UnknownEncoderError(EncoderError):
     """No card and no builder of that name."""
 
     @classmethod
-    def named(cls, name: str, known: Sequence[str]) -> UnknownEncoderError:
-        """`known` lists the names that would work."""
-        return cls(f"no encoder {name!r}. Known are: {', '.join(known)}, and timm:NAME with a weights file.")
+    def named(cls, name: str) -> UnknownEncoderError:
+        """Nothing is like it; there are too many to list."""
+        return cls(
+            f"no encoder {name!r}. `wsi-features encoders list` shows all; any model of some libraries works as "
+            "timm:NAME, open_clip:NAME or torchvision:NAME with a weights file."
+        )
 
     @classmethod
-    def misspelled(cls, name: str, close: Sequence[str], known: Sequence[str]) -> UnknownEncoderError:
+    def misspelled(cls, name: str, close: Sequence[str]) -> UnknownEncoderError:
         """`close` lists what was probably meant."""
-        return cls(
-            f"no encoder {name!r}. Did you mean {' or '.join(close)}? "
-            f"Known are: {', '.join(known)}, and timm:NAME with a weights file."
-        )
+        return cls(f"no encoder {name!r}. Did you mean {' or '.join(close)}? `wsi-features encoders list` shows all.")
+
+    @classmethod
+    def several(cls, name: str, variants: Sequence[str]) -> UnknownEncoderError:
+        """A model whose outputs differ: there is no silent default."""
+        return cls(f"encoder {name!r} has several outputs. Name one of: {', '.join(variants)}.")
 
     @classmethod
     def not_in_timm(cls, name: str, version: str, close: Sequence[str]) -> UnknownEncoderError:
@@ -137,6 +158,23 @@ class WeightsError(EncoderError):
         )
 
     @classmethod
+    def no_entry(cls, name: str, path: str, entry: str, held: Sequence[str]) -> WeightsError:
+        """The card's `checkpoint.unwrap` asks for an entry that the file does not have."""
+        first = ", ".join(held[:5])
+        return cls(
+            f"encoder {name!r}: {path!r} holds {len(held)} entries (first: {first}), but no {entry!r}, where the card "
+            "says that the weights are. Give the file that the card names: another file may have the same name."
+        )
+
+    @classmethod
+    def clash(cls, name: str, path: str, key: str) -> WeightsError:
+        """Two tensors for one parameter: which one counts would be chance."""
+        return cls(
+            f"encoder {name!r}: {path!r} holds two tensors that the card's `checkpoint` both names {key!r}. "
+            "Give the file that the card names, or `drop` one of them in the card."
+        )
+
+    @classmethod
     def keys_differ(cls, name: str, path: str, missing: Sequence[str], unexpected: Sequence[str]) -> WeightsError:
         """Strict loading: every parameter must be found, and none may be left over."""
         parts = [
@@ -170,10 +208,12 @@ class ScaleContractError(EncoderError):
     """A grid outside the resolution or size that the encoder was made for."""
 
     @classmethod
-    def outside(cls, name: str, what: str, found: object, wanted: str) -> ScaleContractError:
-        """`wanted` says the accepted range and the value that fits."""
+    def outside(cls, name: str, what: str, found: object, wanted: str, fits: tuple[int, float]) -> ScaleContractError:
+        """`wanted` says the accepted range, `fits` is the tile size and resolution of the card."""
+        size, mpp = fits
         return cls(
-            f"encoder {name!r}: {what} is {found}, accepted is {wanted}. Set `tiles.size` and `tiles.mpp` to auto."
+            f"encoder {name!r}: {what} is {found}, accepted is {wanted}. "
+            f"Set `tiles.size` and `tiles.mpp` to auto, which is {size} px of {mpp:g} um."
         )
 
 

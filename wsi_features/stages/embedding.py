@@ -13,6 +13,7 @@ from wsi_features.config import Config
 from wsi_features.encode.build import build, encoder_recipe
 from wsi_features.encode.device.uploads import Uploads
 from wsi_features.encode.encoder import Encoder
+from wsi_features.encode.networks import libraries
 from wsi_features.encode.weights import sha256_of
 from wsi_features.recipe import Json
 from wsi_features.stages.encoders import EncoderPlan
@@ -144,5 +145,4 @@ def _fingerprints(lineage: Lineage, config: Config, plan: EncoderPlan) -> dict[s
 
 
 def _versions(builder: str) -> dict[str, str]:
-    extra = ("torch", "timm") if builder == "timm" else ()
-    return {name: version(name) for name in sorted((*_LIBRARIES, *extra))}
+    return {name: version(name) for name in sorted((*_LIBRARIES, *libraries(builder)))}

@@ -42,6 +42,8 @@ def test_correcting_the_licence_text_leaves_the_canonical_form_alone() -> None:
         {"interpolation": "bicubic"},
         {"output": "cls"},
         {"prefix_tokens": 5},
+        {"resize_px": 240},
+        {"checkpoint": {"unwrap": ["teacher"]}},
         {"arguments": {"depth": 2}},
     ],
 )
@@ -60,12 +62,25 @@ def test_a_name_that_no_path_could_carry_is_refused(name: str) -> None:
         card(name=name)
 
 
-@pytest.mark.parametrize("effective", [0.4, 0.5032, 0.6])
-def test_tiles_inside_the_accepted_range_pass(effective: float) -> None:
-    card().check_scale(effective, 224)
+@pytest.mark.parametrize(("effective", "tile_px"), [(0.4, 256), (0.5032, 224), (0.6, 256), (0.46, 230), (0.4, 300)])
+def test_tiles_inside_the_accepted_range_pass(effective: float, tile_px: int) -> None:
+    card().check_scale(effective, tile_px)
 
 
-@pytest.mark.parametrize(("effective", "tile_px"), [(0.39, 256), (0.61, 256), (0.5, 223)])
+@pytest.mark.parametrize("tile_px", [256, 2048])
+def test_a_descriptor_that_never_resizes_takes_tiles_of_any_width(tile_px: int) -> None:
+    card(builder="histo-texture", output="descriptor").check_scale(0.5, tile_px)
+
+
+def test_a_wide_tile_would_be_seen_at_a_coarser_scale_and_is_refused_with_the_tiles_that_fit() -> None:
+    told = r"the width of a tile is 256 um \(512 px of 0.5 um\), accepted is 102.4 to 153.6 um. Set .* to auto, which is 256 px of 0.5 um"
+    with pytest.raises(ScaleContractError, match=told):
+        card().check_scale(0.5, 512)
+
+
+@pytest.mark.parametrize(
+    ("effective", "tile_px"), [(0.39, 256), (0.61, 256), (0.5, 223), (0.5, 308), (0.4, 250), (0.6, 310)]
+)
 def test_tiles_of_another_physical_scale_or_too_small_are_refused(effective: float, tile_px: int) -> None:
     with pytest.raises(ScaleContractError, match=r"some:cls\+mean.*accepted is"):
         card().check_scale(effective, tile_px)

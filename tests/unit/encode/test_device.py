@@ -113,12 +113,12 @@ def test_torch_s_threads_are_as_before_once_the_last_stage_is_closed() -> None:
 @pytest.mark.parametrize(
     ("cores", "builder", "device", "split"),
     [
-        (1, "timm", "cpu", (1, 1)),
-        (2, "timm", "cpu", (2, 2)),
-        (32, "timm", "cpu", (4, 32)),
+        (1, "network", "cpu", (1, 1)),
+        (2, "network", "cpu", (2, 2)),
+        (32, "network", "cpu", (4, 32)),
         (32, "histo-texture", "cpu", (16, 32)),
-        (32, "timm", "cuda", (32, 4)),
-        (2, "timm", "cuda", (2, 2)),
+        (32, "network", "cuda", (32, 4)),
+        (2, "network", "cuda", (2, 2)),
     ],
 )
 def test_cores_are_split_by_what_tiles_cost(cores: int, builder: Any, device: Any, split: tuple[int, int]) -> None:

@@ -1,16 +1,19 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 import timm
 import yaml
 
-from wsi_features.encode.registry import card_named, card_names, card_of
+from wsi_features.encode.card import EncoderCard
+from wsi_features.encode.registry import card_named, card_names, cards, cards_of
 from wsi_features.errors import CardError, UnknownEncoderError
 from wsi_features.resources import share
 
@@ -25,17 +28,24 @@ def card_file(folder: Path, **changes: object) -> Path:
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda p: p.name)
-def test_a_shipped_card_lies_under_its_slug_and_is_found_by_its_name(path: Path) -> None:
-    card = card_of(path)
-    assert path.stem == card.slug
-    assert card_named(card.name) == card
+def test_a_shipped_card_lies_under_its_model_s_name_and_is_found_by_its_own(path: Path) -> None:
+    for card in cards_of(path):
+        assert path.stem == card.name.partition(":")[0]
+        if isinstance(card, EncoderCard):
+            assert card_named(card.name) == card
 
 
-def test_the_names_of_the_shipped_cards_are_listed_in_order() -> None:
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda p: p.name)
+def test_a_shipped_card_follows_the_published_schema(path: Path) -> None:
+    schema = json.loads(share("workflow", "schemas", "encoder-card.schema.json").read_text())
+    jsonschema.validate(yaml.safe_load(path.read_text()), schema)
+
+
+def test_the_names_of_the_shipped_cards_are_listed_in_order_and_have_paths_of_their_own() -> None:
     names = card_names()
-    assert len(names) == len(SHIPPED)
     assert names == sorted(names)
     assert {"uni", "virchow2:cls", "virchow2:cls+mean"} <= set(names)
+    assert len({card.slug.lower() for card in cards()}) == len(cards())
 
 
 def test_listing_the_names_imports_no_heavy_library() -> None:
@@ -54,17 +64,27 @@ def test_the_two_outputs_of_virchow2_differ_in_width_and_share_the_network() -> 
     assert cls.canonical() != both.canonical()
 
 
+def test_a_model_with_several_outputs_has_no_silent_default() -> None:
+    with pytest.raises(UnknownEncoderError, match=r"'virchow2' has several outputs. Name one of: virchow2:cls, virch"):
+        card_named("virchow2")
+
+
 @pytest.mark.parametrize(
     ("name", "meant"),
-    [("UNI", "uni"), ("virchow2", r"virchow2:cls or virchow2:cls\+mean"), ("kaiko_vits16", "kaiko-vits16")],
+    [
+        ("UNI", "uni"),
+        ("virchow2:mean", r"virchow2:cls or virchow2:cls\+mean"),
+        ("uni:cls", "uni"),
+        ("kaiko-vits16", "kaiko_vits16"),
+    ],
 )
 def test_an_unknown_name_is_answered_with_what_was_probably_meant(name: str, meant: str) -> None:
-    with pytest.raises(UnknownEncoderError, match=f"no encoder '{name}'. Did you mean {meant}.*Known are: .*uni2-h"):
+    with pytest.raises(UnknownEncoderError, match=f"no encoder '{name}'. Did you mean {meant}.*encoders list"):
         card_named(name)
 
 
-def test_a_name_unlike_any_other_is_answered_with_the_list() -> None:
-    with pytest.raises(UnknownEncoderError, match=r"no encoder 'qqqq'. Known are: .*virchow2:cls.*timm:NAME"):
+def test_a_name_unlike_any_other_is_answered_with_where_to_look() -> None:
+    with pytest.raises(UnknownEncoderError, match=r"no encoder 'qqqq'. `wsi-features encoders list` shows all.*timm:N"):
         card_named("qqqq")
 
 
@@ -72,13 +92,27 @@ def test_a_user_s_own_card_is_given_by_its_path(tmp_path: Path) -> None:
     assert card_named(str(card_file(tmp_path, name="mine", precision="fp32"))).name == "mine"
 
 
+def test_a_variant_of_a_user_s_card_stands_behind_its_path(tmp_path: Path) -> None:
+    path = card_file(tmp_path, name="mine", variants={"cls": {"output": "cls"}, "mean": {"output": "mean"}})
+    card = card_named(f"{path}:mean")
+    assert (card.name, card.output, card.dim) == ("mine:mean", "mean", 1024)
+    with pytest.raises(UnknownEncoderError, match=r"has several outputs.*mine.yaml:cls, .*mine.yaml:mean"):
+        card_named(str(path))
+
+
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
+        ({"variants": {"a": 3}}, r"`variants` is .*a mapping from each variant"),
+        ({"variants": {"a b": {}}}, r"`name` is 'uni:a b'"),
+        ({"variants": {"a": {"dims": 3}}}, r"there is no field `dims`"),
+        ({"checkpoint": {"rename": [["(", ""]]}}, r"`checkpoint.rename` is .*no regular expression"),
+        ({"resize_px": 200}, r"resize_px 200 must be at least input_px 224"),
+        ({"output": "tokens", "dim": 196 * 1024}, r"200704 values a tile are too many .*65536"),
         ({"dim": "wide"}, r"`dim` is 'wide'; wanted: .*integer"),
         ({"mean": [0.5, 0.5]}, r"`mean.2`"),
         ({"dim": "gone"}, r"does not state `dim`. Add it"),
-        ({"pixels": 3}, r"there is no field `pixels`. Fields are: name, builder"),
+        ({"pixels": 3}, r"there is no field `pixels`. Fields are: name, licence"),
         ({"mpp_range": [0.6, 0.7]}, r"must hold tile_mpp 0.5"),
         ({"output": "best"}, r"`output` is 'best'"),
     ],

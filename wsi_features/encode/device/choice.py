@@ -44,7 +44,7 @@ def has_bf16_units(flags: Path = _CPU_FLAGS) -> bool:
 
 
 def cpu_split(
-    cores: int, builder: Literal["timm", "histo-texture"], device: Literal["cpu", "cuda"] = "cpu"
+    cores: int, builder: Literal["network", "histo-texture"], device: Literal["cpu", "cuda"] = "cpu"
 ) -> tuple[int, int]:
     """Threads that read the slide, and threads or processes that compute, on `cores` cores.
 
@@ -53,5 +53,5 @@ def cpu_split(
     """
     if device == "cuda":
         return cores, min(cores, _FILLERS)
-    share = 8 if builder == "timm" else 2
+    share = 8 if builder == "network" else 2
     return min(cores, max(2, math.ceil(cores / share))), cores

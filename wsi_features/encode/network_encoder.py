@@ -1,8 +1,8 @@
-"""Encoders that timm builds: the architecture from the card, the weights from a local file."""
+"""The encoder around a network, whatever built it: pixels to rows on one device, with the weights of a local file."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -20,10 +20,12 @@ from wsi_features.encode.device.host import HostStage
 from wsi_features.encode.device.stage import Stage, Work
 from wsi_features.encode.device.uploads import Uploads
 from wsi_features.encode.encoder import Pending, Ready
+from wsi_features.encode.loading import loaded_network
+from wsi_features.encode.networks import is_program
 from wsi_features.encode.notes import Notes
+from wsi_features.encode.outline import feature_rows
 from wsi_features.encode.preprocess import Preprocess
-from wsi_features.encode.timm_network import check_outline, feature_rows, outline, unfilled_network
-from wsi_features.encode.weights import check_state, load_state, without_classifier
+from wsi_features.errors import EncoderError
 from wsi_features.stain.transform import Identity, StainTransform
 from wsi_features.tiles.grid import TileBatch
 
@@ -35,7 +37,7 @@ _BUILDING = Lock()
 """One network at a time: builds in several threads would only share the memory and the disk."""
 
 
-class TimmEncoder:
+class NetworkEncoder:
     """A loaded network on its device."""
 
     def __init__(
@@ -71,7 +73,7 @@ class TimmEncoder:
         self._stage.close()
 
 
-def build_timm(
+def build_network(
     card: EncoderCard,
     weights: Path,
     *,
@@ -80,7 +82,7 @@ def build_timm(
     workers: int,
     acceleration: Acceleration = "none",
     uploads: Uploads | None = None,
-) -> TimmEncoder:
+) -> NetworkEncoder:
     """The encoder of `card` with the weights of a local file; `workers` is the number of threads on a CPU.
 
     fp16 and bf16 also run on a CPU, since the precision belongs to the features and may not
@@ -89,11 +91,10 @@ def build_timm(
     batches. May run in any thread. Raises CardError, WeightsError and, for an absent GPU, EncoderError.
     """
     place = choose_device(device)
+    if is_program(card.builder) and precision != card.precision:
+        raise EncoderError.fixed_precision(card.name, precision, card.precision)
     with _BUILDING:
-        known = outline(card)
-        check_outline(card, known)
-        network = unfilled_network(card, known)
-        digest = _fill(card, network, weights)
+        network, digest = loaded_network(card, weights, place)
         notes = Notes()
         placed = _placed(card, network, precision, place, notes)
     stage: Stage
@@ -101,19 +102,9 @@ def build_timm(
         stage = HostStage(placed, workers)
     else:
         work = _accelerated(placed, acceleration, TOLERANCE[precision], notes)
-        _, fillers = cpu_split(workers, "timm", "cuda")
+        _, fillers = cpu_split(workers, "network", "cuda")
         stage = CudaStage(place, work, uploads, fillers, notes)
-    return TimmEncoder(card, weights_digest=digest, precision=precision, device=place, stage=stage, notes=notes)
-
-
-def _fill(card: EncoderCard, network: nn.Module, weights: Path) -> str:
-    """Give the network the tensors of the file, without a second copy of them; returns the file's SHA-256."""
-    wanted = network.state_dict()
-    state, digest = load_state(card.name, weights, wanted_sha256=card.weights_sha256)
-    state = without_classifier(state, wanted, _classifier(network))
-    check_state(card.name, weights, state, wanted)
-    network.load_state_dict(state, assign=True)
-    return digest
+    return NetworkEncoder(card, weights_digest=digest, precision=precision, device=place, stage=stage, notes=notes)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -138,11 +129,14 @@ class _Network:
 def _placed(
     card: EncoderCard, network: nn.Module, precision: Precision, device: torch.device, notes: Notes
 ) -> _Network:
-    """The network on `device`, computing in `precision`."""
+    """The network, which is on `device`, computing in `precision`; a finished program computes as it was saved."""
     import torch
 
-    placed = network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # not in torch's stub
-    return _Network(card, placed, Preprocess.of(card, device), prepared(placed, precision, device, notes))
+    preprocess = Preprocess.of(card, device)
+    if is_program(card.builder):
+        return _Network(card, network, preprocess, None)
+    placed = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # not in torch's stub
+    return _Network(card, placed, preprocess, prepared(placed, precision, device, notes))
 
 
 def _accelerated(plain: _Network, kind: Acceleration, tolerance: float, notes: Notes) -> Work:
@@ -153,9 +147,3 @@ def _accelerated(plain: _Network, kind: Acceleration, tolerance: float, notes: N
         return plain
     kernels = replace(plain, network=torch.compile(plain.network, dynamic=False)) if kind == "compile" else plain
     return FixedBatch(plain, partial(graph_of, kernels), tolerance, notes)
-
-
-def _classifier(network: nn.Module) -> Collection[str]:
-    """Names of the classification layers, which published files hold and no encoder uses."""
-    named = getattr(network, "pretrained_cfg", {}).get("classifier") or ()
-    return (named,) if isinstance(named, str) else tuple(named)

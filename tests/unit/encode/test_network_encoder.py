@@ -18,8 +18,8 @@ from torchvision.transforms import v2
 
 from wsi_features.encode.build import build
 from wsi_features.encode.card import EncoderCard, Precision
-from wsi_features.encode.timm_builder import TimmEncoder, build_timm
-from wsi_features.encode.timm_network import outline
+from wsi_features.encode.network_encoder import NetworkEncoder, build_network
+from wsi_features.encode.outline import outline
 from wsi_features.errors import WeightsError
 from wsi_features.stain.target import MacenkoNumbers
 from wsi_features.stain.transform import StainMatrix
@@ -28,7 +28,7 @@ from wsi_features.tiles.grid import TileBatch
 MEAN, STD = [0.7, 0.5, 0.6], [0.2, 0.25, 0.3]
 
 Card = Callable[..., EncoderCard]
-Built = Callable[..., TimmEncoder]
+Built = Callable[..., NetworkEncoder]
 
 
 @pytest.fixture(scope="module")
@@ -46,14 +46,14 @@ def batch(count: int = 5, size: int = 48, seed: int = 1) -> TileBatch:
 def built_from(card: Card) -> Built:
     """Builds the tiny encoder, or the one given, from a weights file."""
 
-    def built(path: Path, given: EncoderCard | None = None, precision: Any = "fp32") -> TimmEncoder:
-        return build_timm(given or card(), path, precision=precision, device="cpu", workers=2)
+    def built(path: Path, given: EncoderCard | None = None, precision: Any = "fp32") -> NetworkEncoder:
+        return build_network(given or card(), path, precision=precision, device="cpu", workers=2)
 
     return built
 
 
 @pytest.fixture
-def encoder(built_from: Built, tiny_weights: Path) -> Iterator[TimmEncoder]:
+def encoder(built_from: Built, tiny_weights: Path) -> Iterator[NetworkEncoder]:
     built = built_from(tiny_weights)
     yield built
     built.close()
@@ -73,7 +73,7 @@ def plain_tokens(network: torch.nn.Module, pixels: np.ndarray) -> torch.Tensor:
     return network.forward_features(v2.functional.normalize(image, MEAN, STD))
 
 
-def test_features_are_those_of_the_plain_network(tiny_network: torch.nn.Module, encoder: TimmEncoder) -> None:
+def test_features_are_those_of_the_plain_network(tiny_network: torch.nn.Module, encoder: NetworkEncoder) -> None:
     tokens = plain_tokens(tiny_network, batch().pixels)
     expected = torch.cat([tokens[:, 0], tokens[:, 5:].mean(1)], dim=1).numpy()
     rows = encoder.submit(batch()).rows()
@@ -92,7 +92,7 @@ def test_each_recipe_takes_its_tokens(
 
 
 def test_a_pickled_state_dict_gives_the_same_bytes_as_safetensors(
-    built_from: Built, tiny_network: torch.nn.Module, encoder: TimmEncoder, tmp_path: Path
+    built_from: Built, tiny_network: torch.nn.Module, encoder: NetworkEncoder, tmp_path: Path
 ) -> None:
     torch.save({"state_dict": tiny_network.state_dict()}, tmp_path / "tiny.pt")
     other = built_from(tmp_path / "tiny.pt")
@@ -103,7 +103,7 @@ def test_a_pickled_state_dict_gives_the_same_bytes_as_safetensors(
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
 def test_half_precision_stays_close_to_fp32_and_is_not_fp32(
-    built_from: Built, tiny_weights: Path, encoder: TimmEncoder, precision: str
+    built_from: Built, tiny_weights: Path, encoder: NetworkEncoder, precision: str
 ) -> None:
     half = built_from(tiny_weights, precision=precision)
     rows, exact = half.submit(batch()).rows(), encoder.submit(batch()).rows()
@@ -115,7 +115,7 @@ def test_half_precision_stays_close_to_fp32_and_is_not_fp32(
     half.close()
 
 
-def test_fp16_is_finer_than_bf16(built_from: Built, tiny_weights: Path, encoder: TimmEncoder) -> None:
+def test_fp16_is_finer_than_bf16(built_from: Built, tiny_weights: Path, encoder: NetworkEncoder) -> None:
     exact = encoder.submit(batch()).rows()
     errors = []
     for precision in ("fp16", "bf16"):
@@ -125,7 +125,7 @@ def test_fp16_is_finer_than_bf16(built_from: Built, tiny_weights: Path, encoder:
     assert errors[0] < errors[1] / 2
 
 
-def test_a_stain_transform_is_applied_before_the_network(encoder: TimmEncoder, macenko: StainMatrix) -> None:
+def test_a_stain_transform_is_applied_before_the_network(encoder: NetworkEncoder, macenko: StainMatrix) -> None:
     normalised = replace(batch(), pixels=macenko.apply(batch().pixels))
     found = encoder.submit(batch(), macenko).rows()
     assert np.array_equal(found, encoder.submit(normalised).rows())
@@ -159,9 +159,9 @@ def test_the_card_s_precision_is_used_unless_another_is_given(card: Card, tiny_w
 
 @pytest.mark.parametrize("workers", [1, 3, 5])
 def test_the_number_of_threads_leaves_the_bytes_alone(
-    card: Card, tiny_weights: Path, encoder: TimmEncoder, workers: int
+    card: Card, tiny_weights: Path, encoder: NetworkEncoder, workers: int
 ) -> None:
-    other = build_timm(card(), tiny_weights, precision="fp32", device="cpu", workers=workers)
+    other = build_network(card(), tiny_weights, precision="fp32", device="cpu", workers=workers)
     assert other.submit(batch(13)).rows().tobytes() == encoder.submit(batch(13)).rows().tobytes()
     other.close()
 
@@ -178,13 +178,13 @@ def test_a_closed_encoder_leaves_torch_s_own_threads_as_they_were(built_from: Bu
     assert started_later == 3
 
 
-def test_a_tile_s_features_do_not_depend_on_its_neighbours(encoder: TimmEncoder) -> None:
+def test_a_tile_s_features_do_not_depend_on_its_neighbours(encoder: NetworkEncoder) -> None:
     together = encoder.submit(batch()).rows()
     alone = encoder.submit(TileBatch(batch().pixels[3:4], np.arange(1), np.ones(1, np.bool_))).rows()
     np.testing.assert_allclose(together[3:4], alone, atol=1e-5)
 
 
-def test_pixels_that_cannot_be_written_or_lie_apart_are_taken(encoder: TimmEncoder) -> None:
+def test_pixels_that_cannot_be_written_or_lie_apart_are_taken(encoder: NetworkEncoder) -> None:
     pixels = batch(10).pixels[::2]
     expected = encoder.submit(TileBatch(pixels.copy(), np.arange(5), np.ones(5, np.bool_))).rows()
     pixels.flags.writeable = False
@@ -192,7 +192,7 @@ def test_pixels_that_cannot_be_written_or_lie_apart_are_taken(encoder: TimmEncod
 
 
 def test_a_published_file_with_its_classifier_is_taken_without_it(
-    built_from: Built, tiny_network: torch.nn.Module, encoder: TimmEncoder, tmp_path: Path
+    built_from: Built, tiny_network: torch.nn.Module, encoder: NetworkEncoder, tmp_path: Path
 ) -> None:
     head = {"head.weight": torch.ones(10, 24), "head.bias": torch.ones(10)}
     save_file(tiny_network.state_dict() | head, tmp_path / "w.safetensors")

@@ -1,0 +1,57 @@
+"""A card and a weights file to a network that holds them, strictly."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from wsi_features.encode.card import EncoderCard
+from wsi_features.encode.checkpoint import converted
+from wsi_features.encode.networks import is_program, network_builder, program_builder
+from wsi_features.encode.outline import check_outline, outline, outline_of
+from wsi_features.encode.weights import check_state, checked_sha256, load_state, without_classifier
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+
+def loaded_network(card: EncoderCard, weights: Path, device: torch.device) -> tuple[nn.Module, str]:
+    """The card's network with the weights of the file, on `device`, and the file's SHA-256.
+
+    Parameter count, prefix tokens and width are compared with the card before the file is read.
+    Raises CardError and WeightsError.
+    """
+    if is_program(card.builder):
+        digest = checked_sha256(card.name, weights, card.weights_sha256)
+        program = program_builder(card.builder).loaded(card, weights, device)
+        check_outline(card, outline_of(card, program, device))
+        return program, digest
+    network = empty_network(card)
+    digest = _filled(card, network, weights)
+    return network.to(device), digest
+
+
+def empty_network(card: EncoderCard) -> nn.Module:
+    """The card's network without weights, found to be as the card says: without storage where they fill it all."""
+    known = outline(card)
+    check_outline(card, known)
+    return network_builder(card.builder).made(card, "meta" if known.filled_by_weights else "cpu")
+
+
+def _filled(card: EncoderCard, network: nn.Module, weights: Path) -> str:
+    """Give the network the tensors of the file, without a second copy of them; returns the file's SHA-256."""
+    wanted = network.state_dict()
+    state, digest = load_state(card.name, weights, wanted_sha256=card.weights_sha256, rules=card.checkpoint)
+    state = converted(card.name, state, network, card.checkpoint)
+    state = without_classifier(state, wanted, _classifier(network))
+    check_state(card.name, weights, state, wanted)
+    network.load_state_dict(state, assign=True)
+    return digest
+
+
+def _classifier(network: nn.Module) -> Collection[str]:
+    """Names of the classification layers, which published files hold and no encoder uses."""
+    named = getattr(network, "pretrained_cfg", {}).get("classifier") or ()
+    return (named,) if isinstance(named, str) else tuple(named)

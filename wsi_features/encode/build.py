@@ -14,11 +14,12 @@ from wsi_features.errors import EncoderError, WeightsError
 from wsi_features.recipe import Json
 
 
-def build(
+def build(  # noqa: PLR0913 - the choices for one encoder, by name
     card: EncoderCard,
     *,
     weights: Path | None = None,
     precision: Precision | None = None,
+    nonfinite: NonFinite = "fail",
     device: str = "auto",
     workers: int = 1,
     acceleration: Acceleration = "none",
@@ -28,7 +29,8 @@ def build(
 
     `weights` is a local file, `precision` the card's unless given. `device` is `auto`, `cpu`,
     `cuda` or `cuda:N`; `workers` is the number of cores used on a CPU, where histo-texture
-    always runs. `acceleration` replays or compiles the network on a GPU where that leaves the features
+    always runs. With `nonfinite` fp32, tiles whose features are NaN or infinity are computed again in fp32,
+    by a second network that is loaded when the first such tile comes. `acceleration` replays or compiles the network on a GPU where that leaves the features
     within a tolerance; encoders with the same `uploads` share the batches copied there.
 
     May run in any thread, several at once too: a network of 300 million parameters takes seconds to load,
@@ -44,6 +46,7 @@ def build(
         card,
         weights,
         precision=precision or card.precision,
+        nonfinite=nonfinite,
         device=device,
         workers=workers,
         acceleration=acceleration,

@@ -57,6 +57,7 @@ class Embedding:
                     plan.card,
                     weights=plan.weights,
                     precision=plan.precision,
+                    nonfinite=plan.nonfinite,
                     device=tuning.device,
                     workers=cores(tuning.workers),
                     acceleration=tuning.acceleration,

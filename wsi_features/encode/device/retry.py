@@ -68,7 +68,7 @@ class _Watched:
         """Wait, look, and compute again what has to be; the second time the same array."""
         if self.features is None:
             found = self.pending.rows()
-            broken = ~np.isfinite(found).all(axis=1)
+            broken = np.asarray(~np.isfinite(found).all(axis=1))
             mend = self.retry.mended
             self.features = mend(found, broken, self.pixels, self.stain) if broken.any() else found
         return self.features

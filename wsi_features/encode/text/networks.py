@@ -52,6 +52,6 @@ def _transformers(card: TextCard) -> nn.Module:
 
 def _bert(card: TextCard) -> nn.Module:
     """BERT with its own pooler, or its first token behind a projection of two layers."""
-    from wsi_features.encode.text.bert import BertTower
+    from wsi_features.encode.networks.bert import BertTower
 
     return BertTower(dim=card.dim, **card.arguments)

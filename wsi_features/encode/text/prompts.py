@@ -74,7 +74,7 @@ def read_prompts(path: Path) -> Prompts:
 def class_rows(tower: TextTower, prompts: Prompts) -> Floats:
     """One vector of length 1 for each class, (c, dim). Raises PromptError."""
     means = np.stack([tower.rows(prompts.texts(of_class)).mean(0, dtype=np.float64) for _, of_class in prompts.classes])
-    return (means / np.linalg.norm(means, axis=1, keepdims=True)).astype(np.float32)
+    return np.asarray(means / np.linalg.norm(means, axis=1, keepdims=True), np.float32)
 
 
 def tile_scores(features: npt.NDArray[Any], classes: Floats) -> Floats:
@@ -93,7 +93,7 @@ def tile_scores(features: npt.NDArray[Any], classes: Floats) -> Floats:
 def probabilities(scores: Floats, scale: float) -> Floats:
     """Softmax of `scale` times the cosines (n, c), as the towers were trained with; NaN stays."""
     raised = np.exp(scale * (scores - scores.max(axis=1, keepdims=True, initial=-1)))
-    return (raised / raised.sum(axis=1, keepdims=True)).astype(np.float32)
+    return np.asarray(raised / raised.sum(axis=1, keepdims=True), np.float32)
 
 
 def _name(path: Path, name: object) -> str:

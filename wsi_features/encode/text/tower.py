@@ -38,9 +38,14 @@ class TextTower:
         import torch
         from torch.nn import functional
 
-        ids, mask = (torch.from_numpy(part) for part in self.tokens(texts))
+        ids, mask = self.tokens(texts)
         with torch.inference_mode():
-            pieces = [self.network(*part) for part in zip(ids.split(_PIECE), mask.split(_PIECE), strict=True)]
+            pieces = [
+                self.network(
+                    torch.from_numpy(ids[start : start + _PIECE]), torch.from_numpy(mask[start : start + _PIECE])
+                )
+                for start in range(0, len(ids), _PIECE)
+            ]
         out: npt.NDArray[np.float32] = functional.normalize(torch.cat(pieces).float(), dim=-1).numpy()
         return out
 

@@ -19,7 +19,7 @@ class BertTower(nn.Module):
     def __init__(self, dim: int, pooling: Literal["pooler", "first"], **config: Any) -> None:
         super().__init__()
         shape = BertConfig(**config)
-        self.transformer = BertModel(shape, add_pooling_layer=pooling == "pooler")
+        self.transformer = BertModel(shape, add_pooling_layer=pooling == "pooler")  # type: ignore[no-untyped-call]  # transformers leaves it untyped
         middle = (shape.hidden_size + dim) // 2
         self.proj = (
             nn.Sequential(

@@ -108,10 +108,10 @@ class UnknownEncoderError(EncoderError):
         return cls(f"encoder {name!r} has several outputs. Name one of: {', '.join(variants)}.")
 
     @classmethod
-    def not_in_timm(cls, name: str, version: str, close: Sequence[str]) -> UnknownEncoderError:
-        """A `timm:` name; there are too many to list."""
-        meant = f"Did you mean {' or '.join(close)}?" if close else "`timm.list_models()` lists its models."
-        return cls(f"no encoder {name!r}: timm {version} has no such model. {meant}")
+    def not_in_library(cls, name: str, library: str, close: Sequence[str]) -> UnknownEncoderError:
+        """A model of a library by name, `library` with its version; there are too many to list."""
+        meant = f"Did you mean {' or '.join(close)}?" if close else "The library's `list_models()` lists them."
+        return cls(f"no encoder {name!r}: {library} has no such model. {meant}")
 
 
 class CardError(EncoderError):

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _WRAPPERS = ("state_dict", "model")
 _CONVERTERS = {
+    "conch_v15": "wsi_features.encode.networks.own.conch_v15",
     "dinov2": "wsi_features.encode.networks.dinov2",
     "timm": "wsi_features.encode.networks.timm",
 }
@@ -50,7 +51,9 @@ class Checkpoint(Recipe):
     strip: tuple[str, ...] = Field((), description="Prefixes taken off in order, of the keys that have them")
     drop: tuple[str, ...] = Field((), description="Patterns (* and ?) of keys that the encoder does not use")
     rename: tuple[tuple[str, str], ...] = Field((), description="Regular expression and replacement, in order")
-    convert: Literal["dinov2", "timm"] | None = Field(None, description="Last: a rule for tensors, not only for keys")
+    convert: Literal["conch_v15", "dinov2", "timm"] | None = Field(
+        None, description="Last: a rule for tensors, not only for keys"
+    )
 
     @field_validator("rename")
     @classmethod

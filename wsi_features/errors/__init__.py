@@ -22,6 +22,8 @@
             ├── UnknownEncoderError
             ├── CardError
             ├── WeightsError
+            │   └── ProgramError
+            ├── LibraryError
             └── ScaleContractError
 
 The second column is the reason code that records and status tables carry.
@@ -38,6 +40,7 @@ from wsi_features.errors.encoders import (
     UnknownEncoderError,
     WeightsError,
 )
+from wsi_features.errors.programs import LibraryError, ProgramError
 from wsi_features.errors.prompts import PromptError
 from wsi_features.errors.slides import CrashError, ResolutionError, SlideFileError, TileReadError
 from wsi_features.errors.stain import StainFitError, StainTargetError
@@ -52,9 +55,11 @@ __all__ = [
     "CrashError",
     "DeviceLostError",
     "EncoderError",
+    "LibraryError",
     "ManifestError",
     "NonFiniteFeaturesError",
     "OutputError",
+    "ProgramError",
     "PromptError",
     "ResolutionError",
     "ScaleContractError",

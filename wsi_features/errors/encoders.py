@@ -113,12 +113,6 @@ class UnknownEncoderError(EncoderError):
         meant = f"Did you mean {' or '.join(close)}?" if close else "The library's `list_models()` lists them."
         return cls(f"no encoder {name!r}: {library} has no such model. {meant}")
 
-    @classmethod
-    def not_in_library(cls, name: str, library: str, close: Sequence[str]) -> UnknownEncoderError:
-        """A `LIBRARY:` name; there are too many to list."""
-        meant = f" Did you mean {' or '.join(close)}?" if close else ""
-        return cls(f"no encoder {name!r}: {library} has no such model.{meant}")
-
 
 class CardError(EncoderError):
     """A card file that does not follow the schema."""

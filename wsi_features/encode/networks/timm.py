@@ -119,7 +119,9 @@ def _stated(name: str, model: str) -> PretrainedCfg:
     except RuntimeError as error:  # the architecture exists, the tag behind the dot does not
         tagged = timm.list_models(f"{model.partition('.')[0]}.*", pretrained=True)
         meant = close(model, tagged) or tagged
-        raise UnknownEncoderError.not_in_library(name, f"timm {timm.__version__}", [_PREFIX + c for c in meant]) from error
+        raise UnknownEncoderError.not_in_library(
+            name, f"timm {timm.__version__}", [_PREFIX + c for c in meant]
+        ) from error
     if stated is None:
         raise CardError.unreadable(name, "timm does not state how its images are prepared")
     if stated.input_size[0] != 3 or stated.input_size[1] != stated.input_size[2]:

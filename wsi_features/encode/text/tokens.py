@@ -75,8 +75,11 @@ class FileTokens:
         from tokenizers import BertWordPieceTokenizer, Tokenizer
 
         _check_tokenizer(card.name, path)
-        by_words = path.suffix == ".txt"
-        tokenizer = BertWordPieceTokenizer(str(path), lowercase=True) if by_words else Tokenizer.from_file(str(path))
+        if path.suffix == ".txt":
+            words = path.read_text(encoding="utf-8").splitlines()
+            tokenizer = BertWordPieceTokenizer({word: number for number, word in enumerate(words)}, lowercase=True)
+        else:
+            tokenizer = Tokenizer.from_file(str(path))
         tokenizer.no_truncation()
         tokenizer.no_padding()
         return cls(sha256_of(path), card.context, card.pad_id, tokenizer)

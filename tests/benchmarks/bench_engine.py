@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -38,11 +38,11 @@ from wsi_features.stages.progress import Silent
 from wsi_features.stages.shards import run_stage
 from wsi_features.stages.tiles import tiles_with
 from wsi_features.stain.transform import StainTransform
-from wsi_features.tiles import TileBatch, TileTable, tile_batches
+from wsi_features.tiles import TileBatch, TileTable, tile_batches, write_tiles
 
 Row = dict[str, Any]
 
-ROUNDS, SMALL_SLIDES, DIM = 3, 6, 1024
+ROUNDS, SMALL_SLIDES, DIM = 3, 20, 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +85,11 @@ def rows(pixels: int = 30_000) -> list[Row]:
         found = [row for mpp in (0.25, 0.5) for row in _rates(folder, slide, mpp)]
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         found.append({"name": "peak memory of this process so far", "value": peak, "unit": "MiB"})
-        return found + _shard(folder)
+        return [*found, *_halves(folder, slide), *_shard(folder), *_network(folder, slide)]
 
 
 def _rates(folder: Path, slide: list[ManifestRow], mpp: float) -> Iterator[Row]:
-    name = "native" if mpp == 0.25 else "2x"
+    name = "native" if mpp < 0.3 else "2x"
     with _prepared(folder, slide, mpp, "none") as plain, _prepared(folder, slide, mpp, "macenko") as stained:
         table = _table(slide[0], *plain)
         seconds: dict[str, list[float]] = {"reader": [], "engine": [], "macenko": []}
@@ -102,6 +102,64 @@ def _rates(folder: Path, slide: list[ManifestRow], mpp: float) -> Iterator[Row]:
     for what, text in (("engine", "embed stage, null encoder"), ("macenko", "embed stage, null encoder, Macenko")):
         ratio = rate[what] / rate["reader"]
         yield {"name": f"{name}: {text}", "value": rate[what], "unit": "tiles/s", "ratio": ratio}
+
+
+def _halves(folder: Path, slide: list[ManifestRow]) -> Iterator[Row]:
+    """The tiles of a slide against every second of their rows: twice the tissue must take twice the time."""
+    with _prepared(folder, slide, 0.5, "none") as (config, out):
+        whole = _table(slide[0], config, out)
+        kept = whole.grid.index[:, 1] < np.median(whole.grid.index[:, 1])
+        part = replace(whole, grid=whole.grid.keep(kept), tissue_share=whole.tissue_share[kept])
+        path = out.tiles(encoder_plans(config)[0].tiling, "slide")
+        seconds: dict[int, list[float]] = {len(whole): [], len(part): []}
+        for _ in range(ROUNDS):
+            for table in (whole, part):
+                write_tiles(path, table)
+                seconds[len(table)].append(_timed(partial(_embed, slide, config, out)))
+    per_tile = {count: min(found) / count * 1e3 for count, found in seconds.items()}
+    for count, ms in per_tile.items():
+        yield {
+            "name": f"embed stage, {count} tiles",
+            "value": ms,
+            "unit": "ms/tile",
+            "ratio": ms / per_tile[len(whole)],
+        }
+
+
+def _network(folder: Path, slide: list[ManifestRow]) -> Iterator[Row]:
+    """The whole stage with ViT-S/16 on the CPU against the bare forward passes on the same tiles in memory."""
+    import bench_device as device
+    import torch
+
+    cores = len(os.sched_getaffinity(0))
+    with device.weights(device.SMALL) as weights:
+        network = device._bare(device.SMALL, weights)
+        for precision in ("fp32", "bf16"):
+            choice = {"name": f"timm:{device.SMALL}", "weights": str(weights), "precision": precision}
+            with _prepared(folder, slide, 0.5, "none", choice) as (config, out):
+                table = _table(slide[0], config, out)
+                if precision == "fp32":
+                    tiles = _tiles(slide[0], table)
+                    image = (torch.from_numpy(tiles).permute(0, 3, 1, 2).contiguous() / 255 - 0.5) / 0.5
+                    works = {
+                        "torch's own threads": partial(device._forward, network, image, 16),
+                        "one core each": partial(device._forward_apart, network, image, cores),
+                    }
+                    bare = {name: _timed(work) for name, work in works.items()}
+                    for name, spent in bare.items():
+                        row = {"name": f"ViT-S bare fp32, {name}", "value": spent / len(tiles) * 1e3, "unit": "ms/tile"}
+                        yield row
+                    exact = min(bare.values())
+                embedding = Embedding(encoder_plans(config)[0], config, out)
+                assert embedding.encoder  # built before the clock starts
+                spent = _timed(partial(_embed_with, embedding, slide, config, out))
+            name = f"ViT-S {precision}, whole embed stage of {len(table)} tiles"
+            yield {"name": name, "value": spent / len(table) * 1e3, "unit": "ms/tile", "ratio": spent / exact}
+
+
+def _tiles(row: ManifestRow, table: TileTable) -> npt.NDArray[np.uint8]:
+    batches = tile_batches(partial(opened, row), table.grid, table.scale, Config().read, batch=64, workers=2)
+    return np.concatenate([batch.pixels for batch in batches])
 
 
 def _shard(folder: Path) -> list[Row]:
@@ -118,11 +176,14 @@ def _shard(folder: Path) -> list[Row]:
 
 
 @contextmanager
-def _prepared(folder: Path, slides: list[ManifestRow], mpp: float, stain: str) -> Iterator[tuple[Config, Outputs]]:
-    """Everything before the embed stage."""
+def _prepared(
+    folder: Path, slides: list[ManifestRow], mpp: float, stain: str, encoder: dict[str, str] | None = None
+) -> Iterator[tuple[Config, Outputs]]:
+    """Everything before the embed stage, for an encoder or for one that computes nothing."""
     out = Outputs(folder / f"out-{mpp}-{stain}-{len(slides)}")
     # histo-texture's card only takes 0.5 um/px; a null encoder takes any.
-    config = Config(tiles={"mpp": mpp, "size": 256}, stain={"method": stain}, encoders=[str(_card(folder))])
+    tiles = {"mpp": mpp, "size": "auto" if encoder else 256}
+    config = Config(tiles=tiles, stain={"method": stain}, encoders=[encoder or str(_card(folder))])
     for stage in ("tissue", "tiles", "stain"):
         run_stage(stage, {"00000": slides}, config, out, Silent())
     yield config, out
@@ -154,9 +215,13 @@ def _read(row: ManifestRow, table: TileTable) -> None:
 
 
 def _embed(slides: list[ManifestRow], config: Config, out: Outputs) -> None:
-    shutil.rmtree(out.root / "features", ignore_errors=True)
     embedding = Embedding(encoder_plans(config)[0], config, out)
     embedding._encoder = NullEncoder(embedding.plan.card)
+    _embed_with(embedding, slides, config, out)
+
+
+def _embed_with(embedding: Embedding, slides: list[ManifestRow], config: Config, out: Outputs) -> None:
+    shutil.rmtree(out.root / "features", ignore_errors=True)
     with EmbeddingPass([embedding], config, Silent(), Meter(), lambda _: nullcontext()) as embedding_pass:
         ended = [result.status for _, result in embedding_pass.results(slides)]
     embedding.close()

@@ -23,6 +23,8 @@ import numpy as np
 from wsi_features.geometry import Region
 from wsi_features.slides.synthetic import SlideSpec, write_slide
 from wsi_features.slides.tiff import TiffIndex, TiffReader, tiff_index
+from wsi_features.slides.tiff.jpeg import jpeg_stream
+from wsi_features.slides.tiff.level import TiffLevel
 
 Row = dict[str, Any]
 
@@ -41,17 +43,36 @@ class Reading:
     step: int
     shift: int
 
-    def regions(self, size: tuple[int, int]) -> list[Region]:
-        """The block lies in the middle of a level, begun at whole compressed tiles plus `shift`."""
-        corner = [max(0, (extent - SIDE * self.step) // 2 // TILE * TILE) + self.shift for extent in size]
+    def regions(self, table: TiffLevel) -> list[Region]:
+        """The block lies where the level has most to decode, so on tissue; it begins `shift` beside a compressed tile.
+
+        Of a small level, only those that lie on it.
+        """
+        tile = table.coding.tile
+        reach = SIDE * self.step + self.shift
+        left, top = densest(table, -(-reach // tile.width), -(-reach // tile.height))
+        corner = left * tile.width + self.shift, top * tile.height + self.shift
         places = product(range(SIDE), range(SIDE))
-        return [Region(corner[0] + i * self.step, corner[1] + j * self.step, self.width, self.width) for j, i in places]
+        found = [
+            Region(corner[0] + i * self.step, corner[1] + j * self.step, self.width, self.width) for j, i in places
+        ]
+        return [region for region in found if region.inside(table.size)]
+
+
+def densest(table: TiffLevel, columns: int, rows: int) -> tuple[int, int]:
+    """Column and row of the first compressed tile of the window of so many that holds most bytes."""
+    counts = table.counts.reshape(-1, table.across)
+    high, wide = min(rows, len(counts)), min(columns, table.across)
+    sums = np.pad(counts.cumsum(axis=0).cumsum(axis=1), ((1, 0), (1, 0)))
+    window = sums[high:, wide:] - sums[:-high, wide:] - sums[high:, :-wide] + sums[:-high, :-wide]
+    row, column = divmod(int(window.argmax()), window.shape[1])
+    return column, row
 
 
 READINGS = [
     Reading(f"{scale}, {name}", level, width, width // (2 if half else 1), shift)
     for (scale, level, width), (name, half, shift) in product(
-        (("native", 0, TILE), ("2x", 0, 2 * TILE), ("4x (level 1)", 1, TILE)),
+        (("native", 0, TILE), ("2x", 0, 2 * TILE), ("2.06x", 0, 527), ("4x (level 1)", 1, TILE)),
         (("aligned", False, 0), ("unaligned", False, 100), ("50 % overlap", True, 0)),
     )
 ]
@@ -73,8 +94,7 @@ def rows(pixels: int = 30_000) -> list[Row]:
 def _compared(path: str, reading: Reading) -> list[Row]:
     index = tiff_index(path)
     assert isinstance(index, TiffIndex), index
-    size = index.scenes[0].planes[0][reading.level].size
-    regions = reading.regions((size.width, size.height))
+    regions = reading.regions(index.scenes[0].planes[0][reading.level])
     works: dict[str, tuple[Callable[[], object], Callable[[], object]]] = {
         "limit": (_decoding(index, reading.level, regions), _nothing),
         "direct": _direct(index, reading, regions),
@@ -101,10 +121,12 @@ def _decoding(index: TiffIndex, level: int, regions: Sequence[Region]) -> Callab
     from simplejpeg import decode_jpeg
 
     table = index.scenes[0].planes[0][level]
+    coding = table.coding
     numbers = {number for region in regions for number in table.touched(region)}
     with index.file.held():
         data = [index.file.read(int(table.offsets[number]), int(table.counts[number])) for number in sorted(numbers)]
-    return lambda: [decode_jpeg(tile, "RGB").shape for tile in data]
+    files = [jpeg_stream(tile, coding.tile, coding.tables, ycbcr=coding.ycbcr) for tile in data]
+    return lambda: [decode_jpeg(file, "RGB").shape for file in files]
 
 
 def _direct(
@@ -163,6 +185,24 @@ def _tiatoolbox(path: str) -> Callable[[Reading, Sequence[Region]], None] | None
             corner = (region.x * scale, region.y * scale)
             tile = slide.read_rect(corner, (TILE, TILE), resolution=mpp, units="mpp")
             assert np.shape(tile) == (TILE, TILE, 3)
+
+    return read
+
+
+def _cucim(path: str) -> Callable[[Reading, Sequence[Region]], None] | None:
+    """Reading through cuCIM on the CPU, or None where it cannot be imported (`pip install cucim-cu12` beside the rest)."""
+    try:
+        from cucim import CuImage
+    except (ImportError, OSError):
+        return None
+
+    def read(reading: Reading, regions: Sequence[Region]) -> None:
+        slide, scale = CuImage(path), 4**reading.level
+        for region in regions:
+            corner = (region.x * scale, region.y * scale)
+            tile = np.asarray(slide.read_region(corner, (region.width, region.height), reading.level))
+            if reading.width != TILE:
+                cv2.resize(tile, (TILE, TILE), interpolation=cv2.INTER_AREA)
 
     return read
 

@@ -22,7 +22,6 @@ import bench_reader as single
 import cv2
 import numpy as np
 
-from wsi_features.geometry import Region, Size
 from wsi_features.slides import open_slide
 from wsi_features.slides.synthetic import SlideSpec, write_slide
 from wsi_features.slides.tiff import TiffIndex, tiff_index
@@ -50,19 +49,25 @@ def rows(pixels: int = 30_000) -> list[Row]:
             path = str(Path(folder) / "slide.svs")
             write_slide(path, SlideSpec(width=pixels, height=pixels, seed=1))
             table = [row for reading in single.READINGS for row in _compared(path, reading)]
-            return table + [
-                row for reading in single.READINGS if reading.name in RATES for row in _rates(path, reading)
-            ]
+            table += [row for reading in single.READINGS if reading.name in RATES for row in _rates(path, reading)]
+            return table + _real(os.environ.get("BENCH_SLIDE", ""))
     finally:
         cv2.setNumThreads(threads)
+
+
+def _real(path: str) -> list[Row]:
+    """The finest level of a slide of one's own, which BENCH_SLIDE names."""
+    if not path:
+        return [{"name": "BENCH_SLIDE names no real slide: its rows are left out", "value": 0, "unit": "-"}]
+    finest = [reading for reading in single.READINGS if reading.level == 0]
+    return [row | {"name": f"{Path(path).name}, {row['name']}"} for r in finest for row in _compared(path, r)]
 
 
 def _compared(path: str, reading: single.Reading) -> list[Row]:
     index = tiff_index(path)
     assert isinstance(index, TiffIndex), index
     exact, scaled = (_source(path, reading, ReadRecipe(decode=name)) for name in ("exact", "scaled"))
-    size = index.scenes[0].planes[0][reading.level].size
-    regions = _regions(size, reading)
+    regions = reading.regions(index.scenes[0].planes[0][reading.level])
     works: dict[str, Callable[[], object]] = {
         "limit": single._decoding(index, reading.level, regions),
         "1 thread": partial(_streamed, exact, 1),
@@ -73,6 +78,8 @@ def _compared(path: str, reading: single.Reading) -> list[Row]:
     others: dict[str, Callable[[], object]] = {"OpenSlide + Pillow": partial(single._plain, path, reading, regions)}
     if tiatoolbox := single._tiatoolbox(path):
         others["tiatoolbox"] = partial(tiatoolbox, reading, regions)
+    if cucim := single._cucim(path):
+        others["cuCIM"] = partial(cucim, reading, regions)
     seconds = _user_seconds(works, int(os.environ.get("BENCH_REPEATS", "9"))) | _user_seconds(others, 1)
     limit = seconds.pop("limit") / len(regions) * 1e3
     found = {name: value / len(regions) * 1e3 for name, value in seconds.items()}
@@ -80,11 +87,6 @@ def _compared(path: str, reading: single.Reading) -> list[Row]:
         {"name": f"{reading.name}: {name}", "value": ms, "unit": "ms/tile", "limit": limit, "ratio": ms / limit}
         for name, ms in found.items()
     ]
-
-
-def _regions(size: Size, reading: single.Reading) -> list[Region]:
-    """The tiles that are read: of a small slide, those that lie on it."""
-    return [region for region in reading.regions((size.width, size.height)) if region.inside(size)]
 
 
 def _source(path: str, reading: single.Reading, recipe: ReadRecipe) -> TileSource:
@@ -97,7 +99,9 @@ def _source(path: str, reading: single.Reading, recipe: ReadRecipe) -> TileSourc
         size=single.TILE,
     )
     assert scale.level == reading.level
-    corners = [(region.x, region.y) for region in _regions(slide.levels[reading.level].size, reading)]
+    index = tiff_index(path)
+    assert isinstance(index, TiffIndex), index
+    corners = [(region.x, region.y) for region in reading.regions(index.scenes[0].planes[0][reading.level])]
     origins = np.array(corners, np.int64) * 4**reading.level
     grid = TileGrid(origins, np.zeros((len(origins), 2), np.int32), scale.span, scale.size)
     return TileSource("bench", slide.reopened, grid, scale, recipe)

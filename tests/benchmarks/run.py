@@ -1,7 +1,8 @@
 """`make bench`: runs the benchmarks and prints one table.
 
 BENCH_PX sets the width of the generated slide (30000), BENCH_ONLY names one benchmark
-(chain, reader, stream, engine, stain, histo_texture, device). Compare ratios within one run: machines are noisy.
+(chain, reader, stream, engine, start, stain, histo_texture, device, gpu, or memory, which only runs when named),
+BENCH_SLIDE a slide of your own that is read as well. Compare ratios within one run: machines are noisy.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-BENCHMARKS = ("chain", "reader", "stream", "engine", "stain", "histo_texture", "device")
+BENCHMARKS = ("chain", "reader", "stream", "engine", "start", "stain", "histo_texture", "device", "gpu", "memory")
+ONLY_WHEN_NAMED = ("memory",)
 OF_A_SLIDE = ("chain", "reader", "stream", "engine")
 
 
@@ -48,7 +50,7 @@ def main() -> None:
         f"{platform.machine()}, {len(os.sched_getaffinity(0))} cores, Python {platform.python_version()}\n"
     )
     for name in BENCHMARKS:
-        if wanted in (None, "", name):
+        if wanted == name or (not wanted and name not in ONLY_WHEN_NAMED):
             sys.stdout.write(f"\n{name}\n")
             for row in rows_of(name):
                 sys.stdout.write(line(row) + "\n")

@@ -50,6 +50,15 @@ def test_the_input_is_left_as_it_is(transform: StainTransform) -> None:
     assert np.array_equal(pixels, before)
 
 
+def test_tiles_can_be_normalised_in_place_and_into_other_memory(transform: StainTransform) -> None:
+    pixels, other = tissue(2), np.empty((3, 24, 37, 3), np.uint8)
+    wanted = transform.apply(pixels).copy()
+    assert transform.apply(pixels, other) is other
+    assert transform.apply(pixels, pixels) is pixels
+    assert np.array_equal(other, wanted)
+    assert np.array_equal(pixels, wanted)
+
+
 def test_a_batch_gives_what_its_tiles_give_one_by_one(transform: StainTransform) -> None:
     pixels = tissue(3)
     alone = [transform.apply(tile[None])[0] for tile in pixels]

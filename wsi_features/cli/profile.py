@@ -24,14 +24,20 @@ def _lines(shard: str, meter: dict[str, Any]) -> list[str]:
         f"shard {shard}: {meter['tiles']:,} tiles in {meter['seconds']:.1f} s, {meter['tiles_per_second']:.1f} a second, "
         f"encoders busy {meter['busy_share']:.0%}"
     )
-    reading = " ".join(f"{name} {stream[name]:.2f}" for name in ("opening", "reading", "decoding", "resampling"))
+    parts = ("opening", "reading", "decoding", "resampling", "finishing")
+    reading = " ".join(f"{name} {stream[name]:.2f}" for name in parts).replace("finishing", "stain")
     read = f"{stream['bytes_read'] / 1e6:,.1f} MB, {stream['blocks']:,} blocks decoded"
     waits = f"for tiles {stream['for_batches']:.2f}, for features {meter['waiting']:.2f}"
     return [
         head,
         f"  reading, s over all threads   {reading} ({read}; idle {stream['for_consumer']:.2f})",
         f"  encoders, s                   handing over {meter['submitting']:.2f}, waiting {waits}",
+        *(
+            f"  {name:<29} transfer {share['transfer']:.2f}, model {share['model']:.2f} on {share['device']}"
+            for name, share in meter["encoders"].items()
+        ),
         f"  writing, s                    {meter['writing']:.2f}",
+        f"  batches ready                 {meter['queue']:.1f} when one was taken",
         *(f"  note    {note}" for note in meter["notes"]),
         f"  advice  {meter['advice']}",
     ]

@@ -13,10 +13,11 @@ import numpy as np
 import numpy.typing as npt
 
 from wsi_features.encode.card import EncoderCard, Precision
+from wsi_features.encode.seconds import DeviceSeconds
 from wsi_features.stain.transform import StainTransform
 from wsi_features.tiles.grid import TileBatch
 
-EMBED_VERSION = 1
+EMBED_VERSION = 2
 """Method version of the embed stage."""
 
 
@@ -49,6 +50,10 @@ class Encoder(Protocol):
     @property
     def notes(self) -> tuple[str, ...]:
         """What a person should know of how it ran, so far: batches halved for lack of memory, slow arithmetic."""
+
+    @property
+    def seconds(self) -> DeviceSeconds:
+        """How long its device has worked, so far."""
 
     def submit(self, batch: TileBatch, stain: StainTransform | None = None) -> Pending:
         """Start one batch, normalised by `stain` where one is given. The caller may not change `batch` afterwards."""

@@ -27,6 +27,7 @@ from wsi_features.encode.networks import is_program
 from wsi_features.encode.notes import Notes
 from wsi_features.encode.outline import feature_rows
 from wsi_features.encode.preprocess import Preprocess
+from wsi_features.encode.seconds import DeviceSeconds
 from wsi_features.errors import EncoderError
 from wsi_features.stain.transform import Identity, StainTransform
 from wsi_features.tiles.grid import TileBatch
@@ -65,6 +66,11 @@ class NetworkEncoder:
     def notes(self) -> tuple[str, ...]:
         """What a person should know of how it ran: batches halved for lack of memory, slow arithmetic."""
         return self._notes.texts
+
+    @property
+    def seconds(self) -> DeviceSeconds:
+        """How long the device has worked, so far."""
+        return self._stage.seconds
 
     def submit(self, batch: TileBatch, stain: StainTransform | None = None) -> Pending:
         """Start one batch and return at once. `stain` is applied on the device where that can be done."""

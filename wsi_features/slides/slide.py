@@ -196,6 +196,9 @@ class BlockSlide(Protocol):
         anything. `reduction` is 1, or 2, 4 or 8 where the layout says `reducible` and the block is a multiple of it.
         """
 
+    def standalone(self, level: int, data: bytes) -> bytes | None:
+        """The block as a JPEG file of Y, Cb, Cr, for decoders elsewhere; None where it is none, or differs from the layout."""
+
 
 class SlideBase:
     """What holds for most readers: one unnamed scene, one plane, no bounds, no colour profile, a `with` block."""

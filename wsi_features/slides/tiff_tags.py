@@ -6,25 +6,21 @@ No pixel, table or text is read, and what a damaged file says is never followed 
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
-from pathlib import Path
-from typing import BinaryIO
+from itertools import islice
 
 from wsi_features.geometry import Size
 from wsi_features.slides.slide import Form
+from wsi_features.slides.tiff.file import SharedFile
+from wsi_features.slides.tiff.ifd import DamagedTiffError, Directory, NotDirectError, directories
 
-_MOST_DIRECTORIES, _MOST_TAGS, _MOST_VALUES = 64, 1024, 8
+_MOST_DIRECTORIES = 64
 
 _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _SAMPLES, _PLANAR = 256, 257, 258, 259, 262, 277, 284
 _TILE_WIDTH, _TILE_HEIGHT, _EXTRA, _SAMPLE_FORMAT = 322, 323, 338, 339
 _DEFAULTS = {_BITS: (1,), _COMPRESSION: (1,), _SAMPLES: (1,), _PLANAR: (1,), _EXTRA: (), _SAMPLE_FORMAT: (1,)}
 _WANTED = {_WIDTH, _HEIGHT, _PHOTOMETRIC, _TILE_WIDTH, _TILE_HEIGHT, *_DEFAULTS}
-
-_WHOLE_NUMBERS = {1: "B", 3: "H", 4: "I", 16: "Q"}
-"""Formats of the value types that the wanted tags may have."""
 
 _COMPRESSIONS = {1: "none", 2: "CCITT", 3: "CCITT", 4: "CCITT", 5: "LZW", 6: "old JPEG", 7: "JPEG", 8: "deflate"}
 _COMPRESSIONS |= {32773: "PackBits", 32946: "deflate", 33003: "JPEG 2000", 33005: "JPEG 2000", 34712: "JPEG 2000"}
@@ -59,82 +55,27 @@ def tiff_form(path: str) -> Form | None:
 
 def _images(path: str) -> Iterator[_Tags]:
     """The directories that describe an image, up to where the chain is damaged: there it ends for libtiff, too."""
-    with suppress(OSError, struct.error), Path(path).open("rb") as file:
-        yield from (tags for tags in _directories(file) if tags.keys() >= {_WIDTH, _HEIGHT, _PHOTOMETRIC})
+    file = SharedFile(path)
+    with suppress(OSError, NotDirectError), file.held():
+        for directory in islice(directories(file), _MOST_DIRECTORIES):
+            tags = _tags(directory)
+            if tags.keys() >= {_WIDTH, _HEIGHT, _PHOTOMETRIC}:
+                yield tags
 
 
-@dataclass(frozen=True, slots=True)
-class _Layout:
-    """Byte order and field widths: classic TIFF, or BigTIFF with its 64-bit offsets."""
-
-    order: str
-    big: bool
-
-    @property
-    def count(self) -> struct.Struct:
-        return struct.Struct(self.order + ("Q" if self.big else "H"))
-
-    @property
-    def offset(self) -> struct.Struct:
-        return struct.Struct(self.order + ("Q" if self.big else "I"))
-
-    @property
-    def entry(self) -> struct.Struct:
-        """Tag, value type, number of values, and the values themselves or their offset."""
-        return struct.Struct(self.order + ("HHQ8s" if self.big else "HHI4s"))
-
-
-def _directories(file: BinaryIO) -> Iterator[_Tags]:
-    """The wanted tags of each directory of the main chain; a chain that never ends is left."""
-    head = file.read(8)
-    layout = {
-        b"II*\0": _Layout("<", big=False),
-        b"MM\0*": _Layout(">", big=False),
-        b"II+\0": _Layout("<", big=True),
-        b"MM\0+": _Layout(">", big=True),
-    }.get(head[:4])
-    if layout is None:
-        return
-    file.seek(8 if layout.big else 4)
-    for _ in range(_MOST_DIRECTORIES):
-        (offset,) = _unpacked(file, layout.offset)
-        if not offset:
-            return
-        file.seek(_within_reach(offset))
-        (count,) = _unpacked(file, layout.count)
-        if count > _MOST_TAGS:
-            raise struct.error("too many tags")
-        entries = file.read(count * layout.entry.size)
-        following = file.tell()
-        # An entry that is cut off raises struct.error, too.
-        yield _tags(file, layout, list(layout.entry.iter_unpack(entries)))
-        file.seek(following)
-
-
-def _tags(file: BinaryIO, layout: _Layout, entries: Sequence[tuple[int, int, int, bytes]]) -> _Tags:
+def _tags(directory: Directory) -> _Tags:
     """Values of the wanted tags, with defaults; a wanted tag of no whole numbers is as good as absent."""
     found = dict(_DEFAULTS)
-    for tag, kind, count, field in entries:
-        if tag not in _WANTED or kind not in _WHOLE_NUMBERS or not count:
+    for tag in sorted(_WANTED):
+        try:
+            values = tuple(directory.numbers(tag).tolist())
+        except DamagedTiffError:
+            raise
+        except NotDirectError:
             continue
-        values = struct.Struct(f"{layout.order}{min(count, _MOST_VALUES)}{_WHOLE_NUMBERS[kind]}")
-        if count * struct.calcsize(_WHOLE_NUMBERS[kind]) <= len(field):
-            found[tag] = values.unpack_from(field)
-        else:
-            file.seek(_within_reach(layout.offset.unpack(field)[0]))
-            found[tag] = _unpacked(file, values)
+        if values:
+            found[tag] = values
     return found
-
-
-def _unpacked(file: BinaryIO, form: struct.Struct) -> tuple[int, ...]:
-    return form.unpack(file.read(form.size))
-
-
-def _within_reach(offset: int) -> int:
-    """The offset, where a file can have one; a seek beyond raises what is no OSError."""
-    if offset >= 1 << 63:
-        raise struct.error("an offset beyond any file")
-    return offset
 
 
 def _form(tags: _Tags) -> Form:

@@ -5,8 +5,8 @@ faulthandler adds its words there when a fatal signal ends the process. The job 
 the shard next finds them, fails that slide with the reason `crashed`, and goes on with the
 others: a cluster's retry does so by itself, and after a crash of `wsi-features run` the same
 command goes on. Where several slides were read ahead together, the job after the crash takes them
-one by one, so that a second crash tells which it was. A process that was killed (SIGKILL, SIGTERM) has no last words, so no slide
-is blamed for a lost machine or a full memory.
+one by one, so that a second crash tells which it was. A process that was killed (SIGKILL, SIGTERM)
+has no last words, so no slide is blamed for a lost machine or a full memory.
 
 While a shard runs, faulthandler writes nowhere else. A host program that had it enabled gets
 it back on standard error: Python does not tell which file it wrote to before.

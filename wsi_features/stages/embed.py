@@ -26,14 +26,15 @@ from wsi_features.stages.progress import Progress
 from wsi_features.stages.slide_work import Part, SlideWork, Watched, planned
 from wsi_features.stages.store_task import StoreTask
 from wsi_features.tiles import TileBatch
+from wsi_features.tiles.blocks import BlockDecoder
 from wsi_features.tiles.source import TileSource
 from wsi_features.tiles.stream import SourceBatch, SourceFault, Streamed, tile_stream
 
 _IN_FLIGHT = 2
 """Batches that an encoder has at once: one computed, one on its way."""
 
-_TO_WRITE = 8
-"""Batches of features that may wait for the disk."""
+_TO_WRITE = 64
+"""Batches of features that may wait for the disk: while it takes a chunk of these, encoders go on."""
 
 
 class WriterThread:
@@ -75,6 +76,7 @@ class EmbeddingPass:
         self._writer, self._builder = WriterThread(), ThreadPoolExecutor(1, "encoder")
         self._in_flight: deque[Callable[[], None]] = deque()
         self._works: deque[SlideWork] = deque()
+        self._decoder = _decoder(config)
 
     def __enter__(self) -> EmbeddingPass:
         return self
@@ -116,10 +118,11 @@ class EmbeddingPass:
     def _submit(self, part: Part, batch: TileBatch) -> None:
         """Give a batch to every encoder of the part, and the features of the oldest batches to the writer."""
         started = perf_counter()
+        stain = None if part.stained_while_read else part.stain
         for task in part.tasks:
             with slide_boundary(task.slide_id, "embed", task.fail):
                 if task.result is None:
-                    pending = task.embedding.encoder.submit(batch, part.stain)
+                    pending = task.embedding.encoder.submit(batch, stain)
                     self._in_flight.append(partial(self._receive, task, batch, pending))
         self._meter.submitting += perf_counter() - started
         self._meter.tiles += len(batch.rows)
@@ -133,10 +136,12 @@ class EmbeddingPass:
 
     def _receive(self, task: StoreTask, batch: TileBatch, pending: Pending) -> None:
         started = perf_counter()
+        features = None
         with slide_boundary(task.slide_id, "embed", task.fail):
             features = pending.rows()
-            self._writer.write(partial(task.append, batch, features))
         self._meter.waiting += perf_counter() - started
+        if features is not None:  # outside the boundary: what the writer tells may be of another slide
+            self._writer.write(partial(task.append, batch, features))
 
     def _ended(self) -> Iterator[tuple[ManifestRow, SlideResult]]:
         while self._works and all(task.done for task in self._works[0].tasks):
@@ -152,5 +157,16 @@ class EmbeddingPass:
                 self._builder.submit(getattr, task.embedding, "encoder")
             self._works.append(work)
             for part in work.parts:
-                grid, scale = part.table.grid, part.table.scale
-                yield TileSource(row.slide_id, partial(opened_for, row, recipe), grid, scale, recipe, key=part)
+                finish = part.finish if part.stained_while_read else None
+                grid, scale, opener = part.table.grid, part.table.scale, partial(opened_for, row, recipe)
+                yield TileSource(
+                    row.slide_id, opener, grid, scale, recipe, finish=finish, decoder=self._decoder, key=part
+                )
+
+
+def _decoder(config: Config) -> BlockDecoder | None:
+    if config.read.decode != "nvjpeg":
+        return None
+    from wsi_features.encode.device.jpeg import device_jpeg
+
+    return device_jpeg(config.tuning.device)

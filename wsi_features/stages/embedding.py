@@ -11,6 +11,7 @@ from threading import Lock
 from wsi_features.cohort.outputs import Outputs
 from wsi_features.config import Config
 from wsi_features.encode.build import build, encoder_recipe
+from wsi_features.encode.device.choice import may_compute_elsewhere
 from wsi_features.encode.device.uploads import Uploads
 from wsi_features.encode.encoder import Encoder
 from wsi_features.encode.networks import libraries
@@ -18,6 +19,7 @@ from wsi_features.encode.weights import sha256_of
 from wsi_features.recipe import Json
 from wsi_features.stages.encoders import EncoderPlan
 from wsi_features.stages.lineage import Lineage, feature_set_hash, recipes
+from wsi_features.stages.meter import EncoderShare
 from wsi_features.stages.tissue import read_tissue
 from wsi_features.stain import StainTransform
 from wsi_features.store import Provenance, StoreContent
@@ -65,6 +67,11 @@ class Embedding:
                 )
             return self._encoder
 
+    @property
+    def on_host(self) -> bool:
+        """Whether it surely computes on the CPU; loads no library to find out."""
+        return self.plan.card.builder == "histo-texture" or not may_compute_elsewhere(self.config.tuning.device)
+
     def target(self, slide_id: str) -> Path:
         """Where the store of a slide lies."""
         return self.out.store(self.feature_set, slide_id)
@@ -84,6 +91,14 @@ class Embedding:
             dtype="float32" if self.encoder.precision == "fp32" else "float16",
             provenance=_provenance(self, lineage, table, stain),
         )
+
+    @property
+    def share(self) -> EncoderShare | None:
+        """What its device took so far; None before the encoder is built."""
+        if self._encoder is None:
+            return None
+        seconds = self._encoder.seconds
+        return EncoderShare(self._encoder.device, seconds.transfer, seconds.model)
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -12,12 +12,22 @@ _MOSTLY = 0.3
 """Share of the pass that the encoders may wait for tiles before reading is called the limit."""
 
 
+@dataclass(frozen=True, slots=True)
+class EncoderShare:
+    """What one encoder took: seconds of copying to its device, and of computing there; on a CPU over all threads."""
+
+    device: str
+    transfer: float
+    model: float
+
+
 @dataclass(slots=True)
 class Meter:
     """Seconds of one pass over the slides of a shard.
 
     `stream` is summed over the reading threads. `submitting` and `waiting` are the main thread's: handing batches
-    to the encoders, and waiting for their features. `writing` is the writer thread's. `notes` are the encoders', of batches halved for lack of memory and the like.
+    to the encoders, and waiting for their features. `writing` is the writer thread's. `encoders` has what each
+    encoder's device took, by name, and `notes` are theirs, of batches halved for lack of memory and the like.
     """
 
     started: float = field(default_factory=perf_counter)
@@ -26,6 +36,7 @@ class Meter:
     waiting: float = 0.0
     writing: float = 0.0
     tiles: int = 0
+    encoders: dict[str, EncoderShare] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     @property
@@ -35,8 +46,15 @@ class Meter:
 
     @property
     def busy_share(self) -> float:
-        """Share of the pass in which the encoders had a batch: all but what they waited for tiles."""
-        return max(0.0, 1 - self.stream.for_batches / max(self.seconds, 1e-9))
+        """Share of the pass in which the encoders had work: as their GPU says, or all but the waiting for tiles."""
+        seconds = max(self.seconds, 1e-9)
+        on_gpu = [share.model for share in self.encoders.values() if share.device != "cpu"]
+        return min(1.0, sum(on_gpu) / seconds) if on_gpu else max(0.0, 1 - self.stream.for_batches / seconds)
+
+    @property
+    def queue(self) -> float:
+        """Batches that lay ready when one was taken, in the mean, that one among them."""
+        return self.stream.ready / max(self.stream.taken, 1)
 
     def facts(self) -> dict[str, Any]:
         """The figures for a record, rounded."""
@@ -46,9 +64,11 @@ class Meter:
             "waiting": self.waiting,
             "writing": self.writing,
             "busy_share": self.busy_share,
+            "queue": self.queue,
             "tiles_per_second": self.tiles / max(self.seconds, 1e-9),
         }
         counted: dict[str, Any] = {"stream": asdict(self.stream), "tiles": self.tiles, "notes": list(self.notes)}
+        counted["encoders"] = {name: asdict(share) for name, share in self.encoders.items()}
         counted["advice"] = self.advice()
         return {name: round(value, 3) for name, value in own.items()} | _rounded(counted)
 

@@ -8,6 +8,9 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from time import perf_counter
 
+import numpy as np
+import numpy.typing as npt
+
 from wsi_features.cohort.manifest import ManifestRow
 from wsi_features.cohort.records import SlideResult
 from wsi_features.stages.boundary import slide_boundary
@@ -32,6 +35,18 @@ class Part:
     table: TileTable
     stain: StainTransform
     tasks: list[StoreTask]
+
+    @property
+    def stained_while_read(self) -> bool:
+        """Whether the threads that read also normalise stains: once for all encoders, while the pixels are at hand.
+
+        Not where a device could do it.
+        """
+        return all(task.embedding.on_host for task in self.tasks)
+
+    def finish(self, tiles: npt.NDArray[np.uint8]) -> None:
+        """Normalise the tiles in place."""
+        self.stain.apply(tiles, tiles)
 
 
 @dataclass(slots=True, eq=False)

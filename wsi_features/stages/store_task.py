@@ -48,7 +48,9 @@ class StoreTask:
             if self.result is None:
                 self._opened().commit(self._bad)
                 self.result = store_result(self.embedding, self._lineage, self._table, reused=False)
-        self.abandon()
+        with slide_boundary(self.slide_id, "embed", self.fail):
+            self.abandon()
+        self.done = True
 
     def fail(self, result: SlideResult) -> None:
         """The reason why there will be no store; the first one stands."""
@@ -57,7 +59,6 @@ class StoreTask:
     def abandon(self) -> None:
         """Remove what is not committed."""
         self._open.close()
-        self.done = True
 
     def _opened(self) -> StoreWriter:
         if self._writer is None:

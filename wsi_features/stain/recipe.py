@@ -9,7 +9,7 @@ from pydantic import Field
 from wsi_features.recipe import Json, Recipe
 from wsi_features.stain.target import load_target
 
-STAIN_VERSION = 1
+STAIN_VERSION = 2
 """Method version of the stain stage: fit and application."""
 
 

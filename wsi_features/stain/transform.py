@@ -41,8 +41,8 @@ _LOG_INTEGERS = 21.0
 class StainTransform(Protocol):
     """A fitted normalization. Values only: safe to share between threads."""
 
-    def apply(self, pixels: Pixels8) -> Pixels8:
-        """Normalise uint8 (b, h, w, 3) RGB; `pixels` is left as it is."""
+    def apply(self, pixels: Pixels8, out: Pixels8 | None = None) -> Pixels8:
+        """Normalise uint8 (b, h, w, 3) RGB, C-contiguous, into `out` where one is given, which may be `pixels`."""
 
     def parameters(self) -> Json:
         """Method, fitted numbers and target numbers: everything needed to make the transform again."""
@@ -61,9 +61,12 @@ class Identity(_Transform):
 
     method: Literal["none"] = "none"
 
-    def apply(self, pixels: Pixels8) -> Pixels8:
-        """The very same array."""
-        return pixels
+    def apply(self, pixels: Pixels8, out: Pixels8 | None = None) -> Pixels8:
+        """The very same array, where no other is to be filled."""
+        if out is None or out is pixels:
+            return pixels
+        out[...] = pixels
+        return out
 
 
 class Reinhard(_Transform):
@@ -105,12 +108,12 @@ class Reinhard(_Transform):
             rows.append((scale, fade, offset - fade * GLASS_FROM))
         return tuple(rows)
 
-    def apply(self, pixels: Pixels8) -> Pixels8:
+    def apply(self, pixels: Pixels8, out: Pixels8 | None = None) -> Pixels8:
         """Normalise uint8 (b, h, w, 3) RGB."""
         import cv2
 
-        result = np.empty(pixels.shape, np.uint8)
-        for block, out in _blocks(pixels, result):
+        result = np.empty(pixels.shape, np.uint8) if out is None else out
+        for block, done in _blocks(pixels, result):
             light, *colours = cv2.split(cv2.cvtColor(block, cv2.COLOR_RGB2LAB))
             glass = np.clip(light, GLASS_FROM, GLASS_TO)
             shifted = [
@@ -118,7 +121,7 @@ class Reinhard(_Transform):
                 for colour, (scale, fade, offset) in zip(colours, self.shifts, strict=True)
             ]
             lab = cv2.merge([cv2.LUT(light, self.lightness), *shifted])
-            cv2.cvtColor(lab, cv2.COLOR_LAB2RGB, dst=out)
+            cv2.cvtColor(lab, cv2.COLOR_LAB2RGB, dst=done)
         return result
 
 
@@ -151,18 +154,18 @@ class StainMatrix(_Transform):
         negative = np.minimum(self.matrix, 0).sum(axis=0)
         return LOG_WHITE * (1 - float(negative.min()))
 
-    def apply(self, pixels: Pixels8) -> Pixels8:
+    def apply(self, pixels: Pixels8, out: Pixels8 | None = None) -> Pixels8:
         """Normalise uint8 (b, h, w, 3) RGB."""
         import cv2
 
-        result = np.empty(pixels.shape, np.uint8)
+        result = np.empty(pixels.shape, np.uint8) if out is None else out
         density = logs = None  # two buffers, made for the first block and used again
-        for block, out in _blocks(pixels, result):
+        for block, done in _blocks(pixels, result):
             density = cv2.LUT(block, density_table(), dst=density)
             logs = cv2.transform(density, self.log_matrix, dst=logs)
             if self.brightest_log > _LOG_INTEGERS:
                 cv2.threshold(logs, LOG_WHITE, 0, cv2.THRESH_TRUNC, dst=logs)
-            cv2.convertScaleAbs(cv2.exp(logs, dst=logs), dst=out)
+            cv2.convertScaleAbs(cv2.exp(logs, dst=logs), dst=done)
         return result
 
 

@@ -49,10 +49,13 @@ def content_mismatches(content: StoreContent) -> Iterator[Mismatch]:
     yield from _geometry(content.coords, content.grid, content.provenance)
 
 
-def store_mismatches(root: Path, record: CommitRecord, attributes: Json, provenance: Provenance) -> Iterator[Mismatch]:
+def store_mismatches(
+    root: Path, record: CommitRecord, attributes: Json, provenance: Provenance, *, features: bool = True
+) -> Iterator[Mismatch]:
     """What does not fit together in the store at `root`, whose files are known to be as recorded.
 
-    Reads every array once, features chunk by chunk. Raises StoreError where an array cannot be read.
+    Reads every array once, features chunk by chunk, or not at all where these are known to be right. Raises
+    StoreError where an array cannot be read.
     """
     arrays = {name: StoredArray(root, name) for name in ARRAYS}
     names = attributes.get("column_names", ())
@@ -62,7 +65,8 @@ def store_mismatches(root: Path, record: CommitRecord, attributes: Json, provena
     coords, valid = arrays["coords"][:], arrays["valid"][:]
     yield from _geometry(coords, arrays["grid"][:], provenance)
     yield from bad_tile_mismatches(attributes.get("bad_tiles"), coords, valid)
-    yield from _rows(arrays[FEATURES], valid)
+    if features:
+        yield from _rows(arrays[FEATURES], valid)
 
 
 def bad_tile_mismatches(listed: object, coords: Integers, valid: npt.NDArray[np.bool_]) -> Iterator[Mismatch]:

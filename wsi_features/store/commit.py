@@ -12,7 +12,7 @@ import hashlib
 import json
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -55,12 +55,14 @@ class CommitRecord(BaseModel):
         return (canonical_json(self.model_dump()) + "\n").encode()
 
 
-def seal(root: Path, fingerprint: str, rows: int, dim: int) -> CommitRecord:
+def seal(root: Path, fingerprint: str, rows: int, dim: int, flushed: Iterable[FileEntry] = ()) -> CommitRecord:
     """Write the commit record of the store at `root`, with everything flushed to the disk.
 
-    Every file and folder is there before the record, and the record before the return.
+    Every file and folder is there before the record, and the record before the return. Files that are `flushed`
+    already are recorded as they were meant to be, without being read.
     """
-    files = tuple(_flushed_entry(root, path) for path in sorted(_sizes(root)))
+    known = {entry.path: entry for entry in flushed}
+    files = tuple(known.get(path) or _flushed_entry(root, path) for path in sorted(_sizes(root)))
     _flush_folders(root)
     record = CommitRecord(version=FORMAT_VERSION, fingerprint=fingerprint, rows=rows, dim=dim, files=files)
     with (root / COMMIT_FILE).open("xb") as file:

@@ -9,21 +9,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from wsi_features.errors import NonFiniteFeaturesError, StoreError
 from wsi_features.store.check import Mismatch, bad_tile_mismatches, content_mismatches
-from wsi_features.store.commit import seal
+from wsi_features.store.chunks import write_chunk
+from wsi_features.store.commit import FileEntry, seal
 from wsi_features.store.content import StoreContent
 from wsi_features.store.layout import FEATURES, array_specs, create_array, create_group
 from wsi_features.store.reader import SUFFIX, FeatureStore
 from wsi_features.store.work import make_work_directory, publish, remove, writing
-
-if TYPE_CHECKING:
-    import zarr
 
 
 class StoreWriter:
@@ -43,14 +41,14 @@ class StoreWriter:
         self._chunk = np.empty(self._specs[FEATURES].chunks, dtype=content.dtype)
         self._valid = np.zeros(len(content), dtype=np.bool_)
         self._rows = 0
+        self._written: list[FileEntry] = []
         self._work: Path | None = None
-        self._features: zarr.Array[Any] | None = None
 
     def __enter__(self) -> Self:
         with ExitStack() as undo, writing(self._target):
             self._work = make_work_directory(self._target)
             undo.callback(remove, self._work)
-            self._features = create_array(self._work, self._specs[FEATURES])
+            create_array(self._work, self._specs[FEATURES])
             undo.pop_all()
         return self
 
@@ -64,12 +62,12 @@ class StoreWriter:
 
         Raises NonFiniteFeaturesError for the first valid row that the stored dtype cannot hold.
         """
+        work = self._require_work()
         self._require_fit(features, valid)
-        stored = self._as_stored(features, valid)
-        self._valid[self._rows : self._rows + len(stored)] = valid
+        self._valid[self._rows : self._rows + len(valid)] = valid
         done = 0
-        while done < len(stored):
-            done += self._buffered(stored[done:])
+        while done < len(valid):
+            done += self._taken(work, features[done:], valid[done:])
 
     def commit(self, problems: Sequence[tuple[int, str]] = ()) -> Path:
         """Finish, verify and publish the store; returns its path.
@@ -87,8 +85,8 @@ class StoreWriter:
         fingerprint = content.provenance.fingerprint
         with writing(self._target):
             self._write_all_but_features(work, bad_tiles)
-            seal(work, fingerprint, rows, content.dim)
-            FeatureStore.open(work).check()
+            seal(work, fingerprint, rows, content.dim, self._written)
+            FeatureStore.open(work).check(features=False)
             publish(work, self._target, fingerprint)
         self._work = None
         return self._target
@@ -99,7 +97,6 @@ class StoreWriter:
         return self._work
 
     def _require_fit(self, features: npt.NDArray[np.float32], valid: npt.NDArray[np.bool_]) -> None:
-        self._require_work()
         if valid.dtype != np.bool_ or valid.ndim != 1:
             self._refuse_first([Mismatch("`valid` of a batch", f"{valid.dtype} {valid.shape}", "bool (b,)")])
         wanted = (len(valid), self._content.dim)
@@ -109,15 +106,31 @@ class StoreWriter:
         if total > len(self._content):
             self._refuse_first([Mismatch("the number of feature rows", f"{total} or more", len(self._content))])
 
-    def _as_stored(self, features: npt.NDArray[np.float32], valid: npt.NDArray[np.bool_]) -> npt.NDArray[Any]:
-        """The batch in the stored dtype, judged there: 1e6 is finite in float32 and infinite in float16."""
+    def _taken(self, work: Path, features: npt.NDArray[np.float32], valid: npt.NDArray[np.bool_]) -> int:
+        """Take rows up to the end of the chunk, and write the chunk once it is whole; returns how many."""
+        start = self._rows % len(self._chunk)
+        taken = min(len(valid), len(self._chunk) - start)
+        self._store_rows(self._chunk[start : start + taken], features[:taken], valid[:taken])
+        self._rows += taken
+        if self._rows == len(self._content):
+            self._chunk[start + taken :] = np.nan
+        if start + taken == len(self._chunk) or self._rows == len(self._content):
+            with writing(self._target):
+                self._written.append(write_chunk(work, FEATURES, len(self._written), self._chunk))
+        return taken
+
+    def _store_rows(
+        self, stored: npt.NDArray[Any], features: npt.NDArray[np.float32], valid: npt.NDArray[np.bool_]
+    ) -> None:
+        """Fill `stored`, and judge it there: 1e6 is finite in float32 and infinite in float16."""
         with np.errstate(over="ignore", invalid="ignore"):
-            stored = features.astype(self._content.dtype)
-        broken = valid & ~np.isfinite(stored).all(axis=1)
-        if broken.any():
-            self._raise_non_finite(int(np.argmax(broken)), features, stored)
+            stored[...] = features
+        if not valid.all():
+            stored[~valid] = 0
+        finite = np.isfinite(stored)
+        if not finite.all():
+            self._raise_non_finite(int(np.argmin(finite.all(axis=1))), features, stored)
         stored[~valid] = np.nan
-        return stored
 
     def _raise_non_finite(self, row: int, features: npt.NDArray[np.float32], stored: npt.NDArray[Any]) -> None:
         made_by, content = self._content.provenance, self._content
@@ -125,18 +138,6 @@ class StoreWriter:
         raise NonFiniteFeaturesError.at_row(
             made_by.slide_id, made_by.encoder_name, self._rows + row, float(value), content.dtype
         )
-
-    def _buffered(self, stored: npt.NDArray[Any]) -> int:
-        """Take rows up to the end of the chunk, and write the chunk once it is whole; returns how many."""
-        start = self._rows % len(self._chunk)
-        part = stored[: len(self._chunk) - start]
-        self._chunk[start : start + len(part)] = part
-        self._rows += len(part)
-        filled = start + len(part)
-        if self._features is not None and (filled == len(self._chunk) or self._rows == len(self._content)):
-            with writing(self._target):
-                self._features[self._rows - filled : self._rows] = self._chunk[:filled]
-        return len(part)
 
     def _write_all_but_features(self, work: Path, bad_tiles: list[list[Any]]) -> None:
         content = self._content

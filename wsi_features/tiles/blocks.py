@@ -23,6 +23,8 @@ from wsi_features.tiles.watch import AbandonedError, StreamTimes, Watch
 U8 = npt.NDArray[np.uint8]
 Block = U8 | str
 """Decoded pixels uint8 (h, w, 3), or why there are none."""
+BlockDecoder = Callable[[Sequence[bytes | None], Size, int], Sequence[U8 | None]]
+"""From JPEG files, the size of a block and a reduction to reduced blocks; None where there is none, or it will not."""
 
 
 class SharedBlocks:
@@ -101,14 +103,26 @@ class _Unit:
     scratch: U8
     watch: Watch
     times: StreamTimes
-    data: dict[int, bytes | str] = field(default_factory=dict)
+    data: dict[int, bytes | Block] = field(default_factory=dict)
 
 
 class BlockTiles:
-    """Makes the tiles of a plan's units, for any number of threads. `scaled` leaves reducing to the decoder."""
+    """Makes the tiles of a plan's units, for any number of threads.
 
-    def __init__(self, slide: BlockSlide, level: int, plan: ReadPlan, size: int, *, scaled: bool) -> None:
-        self._slide, self._level, self.plan, self._size = slide, level, plan, size
+    `scaled` leaves reducing to the decoder; `elsewhere` is asked for all blocks of a unit before they are decoded here.
+    """
+
+    def __init__(
+        self,
+        slide: BlockSlide,
+        level: int,
+        plan: ReadPlan,
+        size: int,
+        *,
+        scaled: bool = False,
+        elsewhere: BlockDecoder | None = None,
+    ) -> None:
+        self._slide, self._level, self.plan, self._size, self._elsewhere = slide, level, plan, size, elsewhere
         self.shared = SharedBlocks(plan)
         reduction = max(plan.reduction, 1)
         self._reduced = Size(plan.block.width // reduction, plan.block.height // reduction)
@@ -164,6 +178,19 @@ class BlockTiles:
             unit.data[entry] = data = self._slide.compressed(self._level, unit.numbers[entry])
             unit.times.bytes_read += len(data) if isinstance(data, bytes) else 0
         unit.times.reading += perf_counter() - start
+        if self._elsewhere is not None:
+            self._decode_elsewhere(unit, entries, self._elsewhere)
+
+    def _decode_elsewhere(self, unit: _Unit, entries: list[int], decoder: BlockDecoder) -> None:
+        """Put the reduced blocks that `decoder` makes in place of their bytes."""
+        start = perf_counter()
+        data = [unit.data[entry] for entry in entries]
+        streams = [self._slide.standalone(self._level, d) if isinstance(d, bytes) else None for d in data]
+        for entry, block in zip(entries, decoder(streams, self.plan.block, max(self.plan.reduction, 1)), strict=True):
+            if block is not None:
+                unit.data[entry] = block
+                unit.times.blocks += 1
+        unit.times.decoding += perf_counter() - start
 
     @staticmethod
     def _own_first(unit: _Unit) -> list[int]:
@@ -186,7 +213,7 @@ class BlockTiles:
             self._read(unit, [entry])
         unit.watch.at(unit.rows[entry])
         data = unit.data.pop(entry)
-        block = data if isinstance(data, str) else self._decoded(unit, data, target, passing=passing)
+        block = self._decoded(unit, data, target, passing=passing) if isinstance(data, bytes) else data
         if life in unit.owed:
             self.shared.put(life, block)
             unit.owed.discard(life)

@@ -13,8 +13,9 @@ import numpy as np
 
 from wsi_features.geometry import Region
 from wsi_features.slides.slide import Pixels, Slide
+from wsi_features.tiles.area import Window
 from wsi_features.tiles.grid import TileScale
-from wsi_features.tiles.kernels import Interpolation, Window, margin, resampled
+from wsi_features.tiles.kernels import Interpolation, margin, resampled
 
 
 def tile_pixels(slide: Slide, x: int, y: int, scale: TileScale, interpolation: Interpolation = "area") -> Pixels:

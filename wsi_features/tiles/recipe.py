@@ -42,9 +42,10 @@ class ReadRecipe(Recipe):
     interpolation: Literal["area", "bilinear", "bicubic", "lanczos"] = Field(
         "area", description="Resampling to the tile size: exact area average, or a kernel widened by the reduction"
     )
-    decode: Literal["exact", "scaled"] = Field(
+    decode: Literal["exact", "scaled", "nvjpeg"] = Field(
         "exact",
-        description="Reduction of JPEG by 2, 4 or 8: of whole pixels, or (faster, a little different) while decoding",
+        description="JPEG: pixels as OpenSlide has them; reduced by 2, 4 or 8 while decoding; or decoded on the GPU "
+        "(the last two are faster and a little different)",
     )
     colour: Literal["stored", "srgb"] = Field(
         "stored", description="Colours as stored, or converted to sRGB through the slide's ICC profile where it has one"

@@ -48,6 +48,11 @@ class Schedule:
         """Whether enough sources are prepared."""
         return len(self.unread) >= _PREPARED or len(self.undelivered) > self._limits.ahead + _PREPARED
 
+    @property
+    def ready(self) -> int:
+        """How many finished batches wait for the consumer."""
+        return sum(not filling.waiting for reading in self.undelivered for filling in reading.fillings.values())
+
     def next_unit(self) -> Task | None:
         """The next unit of work, or None while there is none or its batch would be too far ahead."""
         if not self.unread:

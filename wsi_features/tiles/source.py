@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from wsi_features.errors import SlideError, SlideFileError, TileReadError
 from wsi_features.slides.slide import BlockSlide, Pixels, Slide
-from wsi_features.tiles.blocks import BlockTiles, BlockView
+from wsi_features.tiles.blocks import BlockDecoder, BlockTiles, BlockView
 from wsi_features.tiles.grid import TileBatch, TileGrid, TileScale
 from wsi_features.tiles.pixels import tile_pixels
 from wsi_features.tiles.plan import Ints, read_plan, unit_starts
@@ -36,8 +36,9 @@ _TILES_APART = 16
 class TileSource:
     """The tiles wanted of one slide: those of `grid` from row `first` on, read at `scale` as `recipe` says.
 
-    The slide is opened in a thread of the stream, and closed there. `key` is the caller's: it comes back with
-    everything that the stream says of this source.
+    The slide is opened in a thread of the stream, and closed there. `finish` changes finished tiles, uint8
+    (b, size, size, 3), in place, in the thread that made them. `decoder` is asked first to decode stored blocks. `key` is the caller's: it comes back with everything
+    that the stream says of this source.
     """
 
     slide_id: str
@@ -46,6 +47,8 @@ class TileSource:
     scale: TileScale
     recipe: ReadRecipe
     first: int = 0
+    finish: Callable[[U8], object] | None = None
+    decoder: BlockDecoder | None = None
     key: object = None
 
 
@@ -105,7 +108,8 @@ class Reading:
             first=source.first,
         )
         scaled = source.recipe.decode == "scaled" and layout.reducible
-        self._starts, self._tiles = plan.starts, BlockTiles(slide, scale.level, plan, scale.size, scaled=scaled)
+        self._starts = plan.starts
+        self._tiles = BlockTiles(slide, scale.level, plan, scale.size, scaled=scaled, elsewhere=source.decoder)
 
     @property
     def units(self) -> int:
@@ -154,12 +158,16 @@ class Reading:
                 if problem := _problem(pixels, self.source.recipe):
                     filling.valid[offset + tile] = False
                     filling.problems[first + tile] = problem
-        rest = perf_counter() - start - times.reading - times.decoding
+        made = perf_counter()
+        rest = made - start - times.reading - times.decoding
         times.tiles += end - first
         if self._tiles is None:
             times.decoding += rest
         else:
             times.resampling += rest
+        if self.source.finish is not None:
+            self.source.finish(slots)
+            times.finishing += perf_counter() - made
 
     def _apart(
         self, unit: int, slots: U8, whole: SlideOpener, watch: Watch, times: StreamTimes

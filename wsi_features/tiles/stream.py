@@ -181,6 +181,8 @@ class _Stream:
                 if reading.opened and number == reading.batches:
                     return None
                 if (filling := self._schedule.finished(reading, number)) is not None:
+                    self._times.taken += 1
+                    self._times.ready += 1 + self._schedule.ready
                     self._changed.notify_all()
                     return filling
                 self._wait_watchfully()

@@ -12,19 +12,24 @@ class StreamTimes:
     """Where a stream's time went so far, summed over its threads; it may be read while the stream runs.
 
     `opening` covers opening and planning, `reading` waiting for the file, `resampling` all that makes tiles of decoded
-    blocks. Readers that give no blocks do all of it in one: that is `decoding`. `for_consumer` is how long threads
-    had nothing to do because enough batches were ready, `for_batches` how long the consumer waited for one.
+    blocks. Readers that give no blocks do all of it in one: that is `decoding`. `finishing` is what sources have done
+    to their tiles: stain normalization. `for_consumer` is how long threads had nothing to do because enough batches
+    were ready, `for_batches` how long the consumer waited for one. `ready` is how many batches lay ready each time the
+    consumer took one, `taken` how many it took.
     """
 
     opening: float = 0.0
     reading: float = 0.0
     decoding: float = 0.0
     resampling: float = 0.0
+    finishing: float = 0.0
     for_consumer: float = 0.0
     for_batches: float = 0.0
     bytes_read: int = 0
     blocks: int = 0
     tiles: int = 0
+    ready: int = 0
+    taken: int = 0
 
     def add(self, other: StreamTimes) -> None:
         """Add what one piece of work took."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
@@ -366,12 +367,17 @@ def test_a_twin_that_runs_out_of_memory_is_given_up_before_the_batch_is_halved()
 class Moment(Copy):
     """An event of the pretended GPU."""
 
-    def __init__(self, blocking: bool = False) -> None:
+    def __init__(self, blocking: bool = False, enable_timing: bool = False) -> None:
         super().__init__()
-        self.blocking = blocking
+        self.blocking, self.timed = blocking, enable_timing
 
     def record(self, _stream: object = None) -> None:
         self.done = False
+
+    def elapsed_time(self, later: Moment) -> float:
+        assert self.timed
+        assert later.timed
+        return 2.0
 
 
 @dataclass
@@ -419,6 +425,26 @@ def test_rows_of_several_batches_in_flight_are_each_their_own(pretended: torch.d
     pending = [stage.submit(tiles(count, seed=count), stain) for count in (20, 3, 5, 20)]
     for count, one in reversed(list(zip((20, 3, 5, 20), pending, strict=True))):
         np.testing.assert_allclose(one.rows(), wanted(stain.apply(tiles(count, seed=count))), atol=0.5)
+    stage.close()
+
+
+def test_the_device_s_own_clock_says_how_long_it_worked(pretended: torch.device) -> None:
+    stage = on(pretended, colours)
+    for seed in range(8):
+        stage.submit(tiles(seed=seed), Identity()).rows()
+    assert stage.seconds.model == pytest.approx(8 * 0.002)
+    assert 0 < stage.seconds.transfer <= 8 * 0.002
+
+
+def test_a_cpu_stage_counts_what_its_threads_took() -> None:
+    def slow(pixels: torch.Tensor) -> torch.Tensor:
+        time.sleep(0.01)
+        return colours(pixels)
+
+    stage = HostStage(slow, 2)
+    stage.submit(tiles(9), Identity()).rows()
+    assert 0.03 <= stage.seconds.model < 3
+    assert stage.seconds.transfer == 0
     stage.close()
 
 

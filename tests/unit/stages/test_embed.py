@@ -1,6 +1,7 @@
 """One pass over the slides of a shard: encoders share a reading, slides do not share their failures."""
 
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
@@ -39,10 +40,10 @@ class MeanColour:
         self._ending, self._batches = ending, 0
 
     def submit(self, batch: TileBatch, stain: StainTransform | None = None) -> Ready:
-        assert stain is not None
         self._batches += 1
         self._ending(self._batches - 1)
-        return Ready(stain.apply(batch.pixels).mean(axis=(1, 2)).astype(np.float32))
+        pixels = batch.pixels if stain is None else stain.apply(batch.pixels)
+        return Ready(pixels.mean(axis=(1, 2)).astype(np.float32))
 
     def close(self) -> None:
         """Nothing to release."""
@@ -89,6 +90,36 @@ def test_slides_end_in_their_order_with_their_own_rows(
     store = FeatureStore.open(prepared[1].root / facts["store"])
     assert len(store) == facts["tiles"] > 10
     assert np.ptp(store.features[:], axis=0).min() > 1
+
+
+def test_stains_are_normalised_while_tiles_are_read_or_on_the_device_with_the_same_numbers(
+    rows: list[ManifestRow], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, out = Config(stain={"method": "macenko"}, tuning={"batch": 8, "workers": 2}), Outputs(tmp_path / "out")
+    for stage in ("tissue", "tiles", "stain"):
+        run_stage(stage, {"00000": rows[2:]}, config, out, Silent())
+    found = {}
+    for on_host in (True, False):
+        stains: list[bool] = []
+        monkeypatch.setattr(Embedding, "on_host", property(lambda _, where=on_host: where))
+        with monkeypatch.context() as patched:
+            patched.setattr(MeanColour, "submit", spied(stains))
+            ((_, result),) = results((config, out), rows[2:], lambda _: None)
+        (facts,) = result.facts["stores"].values()
+        found[on_host] = FeatureStore.open(out.root / facts["store"]).features[:]
+        shutil.rmtree(out.root / facts["store"])
+        assert set(stains) == {not on_host}
+    assert np.array_equal(found[True], found[False])
+
+
+def spied(stains: list[bool]) -> Callable[..., Ready]:
+    submit = MeanColour.submit
+
+    def spy(self: MeanColour, batch: TileBatch, stain: StainTransform | None = None) -> Ready:
+        stains.append(stain is not None)
+        return submit(self, batch, stain)
+
+    return spy
 
 
 def test_a_fault_of_the_encoder_with_one_batch_costs_one_slide(

@@ -14,9 +14,9 @@ GOLDEN = {
     "preflight": "bdf44d0fb930",
     "tissue": "f53e718a294b",
     "tiles": "002cf5e5e979",
-    "stain": "290747a0e935",
-    "embed": "89b450a0e110",
-    "set": "b98132d6",
+    "stain": "2880888d49b7",
+    "embed": "81b5439b27b0",
+    "set": "b796e02a",
 }
 """First digits for the default config and a slide of known content."""
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from wsi_features.stages.meter import Meter
+from wsi_features.stages.meter import EncoderShare, Meter
 
 
 def metered(**seconds: float) -> Meter:
@@ -15,6 +15,19 @@ def metered(**seconds: float) -> Meter:
 def test_the_encoders_are_busy_but_for_what_they_wait_for_tiles() -> None:
     assert metered(for_batches=4.0).busy_share == pytest.approx(0.6, abs=0.01)
     assert metered(for_batches=40.0).busy_share == 0.0
+
+
+def test_a_gpu_says_itself_how_busy_it_was() -> None:
+    meter = metered(for_batches=4.0)
+    meter.encoders = {"uni": EncoderShare("cuda", 0.5, 7.0), "histo-texture": EncoderShare("cpu", 0.0, 30.0)}
+    assert meter.busy_share == pytest.approx(0.7, abs=0.01)
+    assert meter.facts()["encoders"]["uni"] == {"device": "cuda", "transfer": 0.5, "model": 7.0}
+
+
+def test_the_queue_is_the_mean_of_what_lay_ready() -> None:
+    meter = metered()
+    meter.stream.ready, meter.stream.taken = 9, 4
+    assert meter.facts()["queue"] == 2.25
 
 
 def test_the_rate_is_over_the_whole_pass() -> None:

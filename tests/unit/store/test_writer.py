@@ -243,8 +243,8 @@ class TestVisibility:
     def test_what_the_disk_alters_while_writing_is_not_published(
         self, tmp_path: Path, samples: Any, monkeypatch: pytest.MonkeyPatch, name: str
     ) -> None:
-        def altered(root: Path, fingerprint: str, rows: int, dim: int) -> None:
-            commit.seal(root, fingerprint, rows, dim)
+        def altered(root: Path, *told: Any) -> None:
+            commit.seal(root, *told)
             content = (root / name).read_bytes()
             (root / name).write_bytes(content[:-1] + b"?")
 

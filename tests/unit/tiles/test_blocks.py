@@ -204,7 +204,7 @@ def shared_tiles(open_slide: Opener) -> BlockTiles:
     slide, scale = open_slide(), tile_scale("s1", (1.0,), native=0.25, asked=0.25, size=32)
     grid = regular_grid(Size(WIDTH, HEIGHT), scale, Region(5, 3, WIDTH, HEIGHT))
     plan = read_plan(grid, scale, slide.levels[0], slide.blocks(0), "area", batch=3, kept_bytes=2**30)
-    return BlockTiles(slide, 0, plan, 32, scaled=False)
+    return BlockTiles(slide, 0, plan, 32)
 
 
 def test_no_block_is_held_once_all_units_are_made(whole: Opener) -> None:

@@ -104,6 +104,27 @@ def test_bytes_do_not_depend_on_threads_or_queues(blocks: bool, tiff: Callable[[
     assert len(found.pop()) == 2 * TILES * 32 * 32 * 3
 
 
+@pytest.mark.parametrize("workers", [1, 3])
+def test_finished_tiles_are_changed_once_each_by_what_the_source_says(workers: int) -> None:
+    def darker(tiles: np.ndarray) -> None:
+        tiles //= 2
+
+    times = StreamTimes()
+    plain, changed = (
+        np.concatenate(
+            [
+                i.tiles.pixels
+                for i in tile_stream([s], batch=7, workers=workers, times=times)
+                if isinstance(i, SourceBatch)
+            ]
+        )
+        for s in (source(), source(finish=darker))
+    )
+    assert np.array_equal(changed, plain // 2)
+    assert 0 < times.finishing < times.decoding + times.finishing
+    assert times.taken == 2 * -(-TILES // 7) <= times.ready
+
+
 def test_a_slide_that_does_not_open_is_a_fault_and_the_others_come_whole() -> None:
     gone = source("s2", refuse(OSError("disk gone")))
     items = list(tile_stream([source("s1"), gone, source("s3")], batch=60, workers=2))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     import torch
 
 _CPU_FLAGS = Path("/proc/cpuinfo")
+_DEVICE_NODES = (Path("/dev/nvidiactl"), Path("/dev/dxg"), Path("/dev/kfd"))
+"""Of NVIDIA's driver on Linux and under WSL, and of AMD's."""
 _FILLERS = 4  # threads that put tiles into page-locked memory: each copies some 10,000 tiles a second
 
 
@@ -32,6 +35,11 @@ def choose_device(wanted: str) -> torch.device:
     if index >= present:
         raise EncoderError.no_device(wanted, present)
     return torch.device("cuda", index)
+
+
+def may_compute_elsewhere(wanted: str, nodes: Sequence[Path] = _DEVICE_NODES) -> bool:
+    """Whether `choose_device(wanted)` may be another device than the CPU; where no driver has a node, it cannot be."""
+    return wanted not in {"cpu", "auto"} or (wanted == "auto" and any(node.exists() for node in nodes))
 
 
 def has_bf16_units(flags: Path = _CPU_FLAGS) -> bool:

@@ -19,9 +19,10 @@ from wsi_features.encode.device.halving import Halving
 from wsi_features.encode.device.pinned import PinnedBuffers, pinned
 from wsi_features.encode.device.stage import Work, closed
 from wsi_features.encode.device.stained import stained
-from wsi_features.encode.device.uploads import Uploads
+from wsi_features.encode.device.uploads import Uploads, moment
 from wsi_features.encode.encoder import Pending
 from wsi_features.encode.notes import Notes
+from wsi_features.encode.seconds import DeviceSeconds
 from wsi_features.errors import WsiFeaturesError
 from wsi_features.stain.transform import StainTransform
 
@@ -47,6 +48,7 @@ class CudaStage:
         self._shared = uploads is not None
         self._results = PinnedBuffers(pinned)
         self._halving = Halving(str(device), torch.cuda.empty_cache, notes)
+        self.seconds = DeviceSeconds()
 
     def submit(self, pixels: npt.NDArray[np.uint8], stain: StainTransform) -> Pending:
         """Queue copy in, network and copy out; what goes wrong is told by `rows`."""
@@ -54,8 +56,10 @@ class CudaStage:
 
         try:
             with torch.cuda.device(self._device), lost_device_named(str(self._device)):
-                resident = self._uploads.resident(self._device, pixels, stain)
-                return self._on_the_way(self._halving.rows(partial(self._computed, stain), resident))
+                resident = self._uploads.resident(self._device, pixels, stain, self.seconds)
+                begun = moment()
+                begun.record()
+                return self._on_the_way(self._halving.rows(partial(self._computed, stain), resident), begun)
         except WsiFeaturesError as error:
             return Failed(error)
 
@@ -79,22 +83,23 @@ class CudaStage:
         ):
             return self._work(stained(pixels, stain))
 
-    def _on_the_way(self, rows: torch.Tensor) -> Pending:
-        import torch
-
+    def _on_the_way(self, rows: torch.Tensor, begun: torch.cuda.Event) -> Pending:
         buffer = self._results.borrow(rows.numel() * rows.element_size())
         host = buffer[: rows.numel() * rows.element_size()].view(rows.dtype).view(rows.shape)
         host.copy_(rows, non_blocking=True)
-        done = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        done = moment()
         done.record()
-        return _CudaPending(str(self._device), host, done, partial(self._results.give_back, buffer, done))
+        give_back = partial(self._results.give_back, buffer, done)
+        return _CudaPending(str(self._device), host, begun, done, self.seconds, give_back)
 
 
 @dataclass(slots=True, eq=False)
 class _CudaPending:
     device: str
     host: torch.Tensor
+    begun: torch.cuda.Event
     done: torch.cuda.Event
+    seconds: DeviceSeconds
     give_back: Callable[[], None]
     features: npt.NDArray[np.float32] | None = field(default=None, init=False)
 
@@ -103,6 +108,7 @@ class _CudaPending:
         if self.features is None:
             with lost_device_named(self.device):
                 self.done.synchronize()
+                self.seconds.add(model=self.begun.elapsed_time(self.done) / 1e3)
             self.features = self.host.numpy().copy()
             self.give_back()
         return self.features

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from wsi_features.encode.device.stage import Work, closed
 from wsi_features.encode.encoder import Pending
+from wsi_features.encode.seconds import DeviceSeconds
 from wsi_features.stain.transform import StainTransform
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ class HostStage:
 
     def __init__(self, work: Work, threads: int) -> None:
         self._work = work
+        self.seconds = DeviceSeconds()
         _OneCoreEach.begin()
         self._open = True
         self._executor = ThreadPoolExecutor(max(1, threads), "encoder", initializer=_OneCoreEach.set_here)
@@ -52,8 +54,9 @@ class HostStage:
     def _rows(self, pixels: npt.NDArray[np.uint8], stain: StainTransform) -> torch.Tensor:
         import torch
 
-        # A copy, since torch does not take arrays that cannot be written; 0.02 ms a tile.
-        return self._work(torch.from_numpy(np.array(stain.apply(pixels), order="C")))
+        with self.seconds.computing():
+            # A copy, since torch does not take arrays that cannot be written; 0.02 ms a tile.
+            return self._work(torch.from_numpy(np.array(stain.apply(pixels), order="C")))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from wsi_features.encode.encoder import Pending
+from wsi_features.encode.seconds import DeviceSeconds
 from wsi_features.stain.transform import StainTransform
 
 if TYPE_CHECKING:
@@ -23,6 +24,9 @@ Safe to call from several threads. A row depends on its own tile only.
 
 class Stage(Protocol):
     """Runs batches on one device, in the order in which they were submitted."""
+
+    seconds: DeviceSeconds
+    """How long the device has worked for this stage, so far."""
 
     def submit(self, pixels: npt.NDArray[np.uint8], stain: StainTransform) -> Pending:
         """Start one batch, stain-normalised on the way. `pixels` may not change until its rows are there."""

@@ -17,6 +17,7 @@ from wsi_features.encode.card import EncoderCard, Precision
 from wsi_features.encode.histo_texture.descriptor import DIM, VERSION, tile_descriptor
 from wsi_features.encode.histo_texture.planes import Image
 from wsi_features.encode.histo_texture.worker import WorkerProcess
+from wsi_features.encode.seconds import DeviceSeconds
 from wsi_features.errors import CardError
 from wsi_features.stain.transform import Identity, StainTransform
 from wsi_features.tiles.grid import TileBatch
@@ -42,6 +43,7 @@ class HistoTextureEncoder:
 
     def __init__(self, card: EncoderCard, workers: int) -> None:
         self.card = card
+        self.seconds = DeviceSeconds()
         self._most_parts = workers * _PARTS_PER_WORKER
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="histo-texture")
         self._thread = threading.local()
@@ -53,7 +55,7 @@ class HistoTextureEncoder:
         features = np.zeros((len(batch.pixels), DIM), np.float32)
         wanted = np.flatnonzero(batch.valid)
         describe = tile_descriptor if self._submitted < TILES_BEFORE_PROCESSES else self._described_elsewhere
-        fill = partial(_fill, features, batch.pixels, stain or Identity(), describe)
+        fill = partial(self._fill, features, batch.pixels, stain or Identity(), describe)
         self._submitted += len(wanted)
         parts = np.array_split(wanted, max(1, min(self._most_parts, len(wanted) // _LEAST_PART)))
         return _Running(features, tuple(self._pool.submit(fill, rows) for rows in parts))
@@ -63,6 +65,19 @@ class HistoTextureEncoder:
         self._pool.shutdown(cancel_futures=True)
         for process in self._processes:
             process.close()
+
+    def _fill(
+        self,
+        features: npt.NDArray[np.float32],
+        pixels: Image,
+        stain: StainTransform,
+        describe: Callable[[Image], npt.NDArray[np.float32]],
+        rows: npt.NDArray[np.intp],
+    ) -> None:
+        """Fill the given rows of `features` from the tiles of the same rows."""
+        with self.seconds.computing():
+            for row in rows:
+                features[row] = describe(stain.apply(pixels[row : row + 1])[0])
 
     def _described_elsewhere(self, tile: Image) -> npt.NDArray[np.float32]:
         """By the process that belongs to the calling thread; one that has died is replaced for later batches."""
@@ -75,18 +90,6 @@ class HistoTextureEncoder:
         except subprocess.CalledProcessError:
             del self._thread.process
             raise
-
-
-def _fill(
-    features: npt.NDArray[np.float32],
-    pixels: Image,
-    stain: StainTransform,
-    describe: Callable[[Image], npt.NDArray[np.float32]],
-    rows: npt.NDArray[np.intp],
-) -> None:
-    """Fill the given rows of `features` from the tiles of the same rows."""
-    for row in rows:
-        features[row] = describe(stain.apply(pixels[row : row + 1])[0])
 
 
 @dataclass(frozen=True, slots=True, eq=False)

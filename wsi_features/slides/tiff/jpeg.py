@@ -90,6 +90,18 @@ def jpeg_pixels(
     """
     from simplejpeg import decode_jpeg
 
+    stream = jpeg_stream(data, tile, tables, ycbcr=ycbcr)
+    if isinstance(stream, str):
+        return stream
+    try:
+        rgb: npt.NDArray[np.uint8] = decode_jpeg(stream, "RGB", **_scaled(tile, reduction), buffer=out)
+    except ValueError as error:
+        return one_line(error)
+    return rgb
+
+
+def jpeg_stream(data: bytes, tile: Size, tables: bytes, *, ycbcr: bool) -> bytes | str:
+    """The JPEG file, complete with its tables and the right mark of its colours, that `data` stands for, or why none."""
     head = _to_scan(data, data.find(_SCAN))
     why, start = _opening(head, tile, tables, ycbcr)
     if why == _BROKEN:  # a table may hold the two bytes that a scan begins with
@@ -97,12 +109,7 @@ def jpeg_pixels(
         why, start = _opening(head, tile, tables, ycbcr)
     if why:
         return why
-    stream = data if start == head else start + data[len(head) :]
-    try:
-        rgb: npt.NDArray[np.uint8] = decode_jpeg(stream, "RGB", **_scaled(tile, reduction), buffer=out)
-    except ValueError as error:
-        return one_line(error)
-    return rgb
+    return data if start == head else start + data[len(head) :]
 
 
 def _scaled(tile: Size, reduction: int) -> dict[str, int]:

@@ -18,6 +18,7 @@ from wsi_features.geometry import Region
 from wsi_features.slides.slide import BlockLayout, Form, Level, Pixels, Scene, SlideBase
 from wsi_features.slides.tiff.decode import compressed, decoded, pixels
 from wsi_features.slides.tiff.index import TiffIndex
+from wsi_features.slides.tiff.jpeg import jpeg_stream
 from wsi_features.slides.tiff.level import TiffLevel, TileState
 from wsi_features.slides.tiff.scenes import TiffScene
 
@@ -118,6 +119,14 @@ class TiffReader(SlideBase):
     def decode(self, level: int, data: bytes, out: U8 | None = None, reduction: int = 1) -> U8 | str:
         """The pixels that `data` of `level` codes, nothing kept; for any thread."""
         return pixels(data, self._tables[level].coding, out, reduction)
+
+    def standalone(self, level: int, data: bytes) -> bytes | None:
+        """The block as a JPEG file of Y, Cb, Cr; None where it is none."""
+        coding = self._tables[level].coding
+        if coding.scheme != "JPEG" or not coding.ycbcr:
+            return None
+        found = jpeg_stream(data, coding.tile, coding.tables, ycbcr=True)
+        return None if isinstance(found, str) else found
 
     def _hold(self) -> str:
         """Have the file open from now on; says why where that cannot be."""

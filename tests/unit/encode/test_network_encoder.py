@@ -19,6 +19,7 @@ from torchvision.transforms import v2
 
 from wsi_features.encode.build import build
 from wsi_features.encode.card import EncoderCard, Precision
+from wsi_features.encode.device.fixed import TOLERANCE
 from wsi_features.encode.network_encoder import NetworkEncoder, build_network
 from wsi_features.encode.outline import outline
 from wsi_features.errors import WeightsError
@@ -285,40 +286,47 @@ def test_closing_lets_go_of_the_network_and_takes_no_more_batches(built_from: Bu
     built.close()
 
 
-BRIGHT_AND_DARK = np.concatenate([np.full((3, 48, 48, 3), 250, np.uint8), np.full((2, 48, 48, 3), 60, np.uint8)])
-MIXED = TileBatch(BRIGHT_AND_DARK[[0, 3, 1, 4, 2]], np.arange(5), np.ones(5, np.bool_))
+def with_random_weights(model: str, **arguments: Any) -> torch.nn.Module:
+    torch.manual_seed(8)
+    network: torch.nn.Module = timm.create_model(model, num_classes=0, **arguments).eval()
+    for tensor in network.state_dict().values():
+        if tensor.is_floating_point():
+            tensor.uniform_(0.5, 1.0) if tensor.ndim == 1 else tensor.normal_(std=0.05)
+    return network.requires_grad_(requires_grad=False)
 
 
-def test_infinite_features_come_out_as_they_are_unless_a_retry_is_asked_for(
-    tiny_card: Callable[..., EncoderCard], overflowing_weights: Path
-) -> None:
-    card = tiny_card(mean=(0, 0, 0), std=(1, 1, 1))
-    rows = []
-    for precision, nonfinite in (("fp32", "fail"), ("fp16", "fail"), ("fp16", "fp32")):
-        encoder = build(
-            card, weights=overflowing_weights, precision=precision, nonfinite=nonfinite, device="cpu", workers=2
-        )
-        rows.append(encoder.submit(MIXED).rows())
-        told = encoder.notes
-        encoder.close()
-    exact, halved, mended = rows
-    broken = [True, False, True, False, True]
-    assert (~np.isfinite(halved).all(axis=1)).tolist() == broken
-    assert mended[[1, 3]].tobytes() == halved[[1, 3]].tobytes()
-    np.testing.assert_allclose(mended[broken], exact[broken], rtol=1e-5, atol=1e-5)
-    assert told[-1] == "NaN or infinity in 1 batch(es): those tiles were computed again in fp32"
+NETWORKS = {
+    "vit": partial(with_random_weights, "vit_small_patch16_224", img_size=64, depth=2),
+    "gated vit with registers": partial(
+        with_random_weights, "vit_giant_patch14_reg4_dinov2", img_size=56, depth=2, embed_dim=96, num_heads=4
+    ),
+    "resnet": partial(with_random_weights, "test_resnet"),
+}
 
 
-def test_the_second_network_is_loaded_only_when_it_is_needed_and_from_the_same_file(
-    tiny_card: Callable[..., EncoderCard], overflowing_weights: Path, tmp_path: Path
-) -> None:
-    card = tiny_card(mean=(0, 0, 0), std=(1, 1, 1))
-    path = tmp_path / "weights.safetensors"
-    path.write_bytes(overflowing_weights.read_bytes())
-    encoder = build(card, weights=path, precision="fp16", nonfinite="fp32", device="cpu", workers=1)
-    path.write_bytes(path.read_bytes()[:-8] + bytes(8))
-    dark = TileBatch(BRIGHT_AND_DARK[3:], np.arange(2), np.ones(2, np.bool_))
-    assert np.isfinite(encoder.submit(dark).rows()).all()
-    with pytest.raises(WeightsError, match="SHA-256"):
-        encoder.submit(MIXED).rows()
-    encoder.close()
+def apart(found: torch.Tensor, expected: torch.Tensor) -> float:
+    return float((found - expected).abs().max() / expected.abs().max())
+
+
+def images(network: torch.nn.Module) -> torch.Tensor:
+    px = getattr(getattr(network, "patch_embed", None), "img_size", (96, 96))[0]
+    return torch.randn(3, 3, px, px, generator=torch.Generator().manual_seed(9))
+
+
+@pytest.mark.parametrize("kind", NETWORKS)
+def test_the_memory_layout_of_a_network_leaves_its_features_alone(kind: str) -> None:
+    network = NETWORKS[kind]()
+    given = images(network)
+    expected = network(given)
+    other = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    assert apart(other(given.contiguous(memory_format=torch.channels_last)), expected) < 1e-5
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("kind", NETWORKS)
+@pytest.mark.filterwarnings("ignore")  # the compiler's own
+def test_a_compiled_network_gives_the_features_of_the_plain_one(kind: str) -> None:
+    network = NETWORKS[kind]()
+    given = images(network)
+    compiled = torch.compile(network, dynamic=False)
+    assert apart(compiled(given), network(given)) < TOLERANCE["fp32"]

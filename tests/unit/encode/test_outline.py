@@ -13,7 +13,9 @@ from wsi_features.errors import WeightsError
 TinyCard = Callable[..., EncoderCard]
 
 
-@pytest.mark.parametrize(("output", "width"), [("cls", 24), ("mean", 24), ("cls+mean", 48), ("pooled", 24)])
+@pytest.mark.parametrize(
+    ("output", "width"), [("cls", 24), ("mean", 24), ("cls+mean", 48), ("pooled", 24), ("tokens", 96)]
+)
 def test_the_output_recipe_decides_the_width(tiny_card: TinyCard, output: str, width: int) -> None:
     assert outline(tiny_card(output=output, dim=width)).width == width
 
@@ -73,3 +75,23 @@ def test_the_mean_of_half_precision_tokens_is_taken_in_float32(tiny_card: TinyCa
     rows = feature_rows(tiny_card(output="mean"), large)
     assert rows.dtype == torch.float32
     assert rows.tolist() == [[60000] * 3]
+
+
+def test_dense_tokens_are_the_patches_row_by_row_without_class_token_and_registers(tiny_card: TinyCard) -> None:
+    rows = feature_rows(tiny_card(output="tokens", dim=18), tokens())
+    assert rows.shape == (2, 18)
+    assert torch.equal(rows.reshape(2, 6, 3), tokens()[:, 5:])
+
+
+@pytest.mark.parametrize("output", ["pooled", "projected"])
+def test_rows_that_the_network_made_itself_are_taken_as_they_are(tiny_card: TinyCard, output: str) -> None:
+    rows = tokens()[:, 0]
+    assert torch.equal(feature_rows(tiny_card(output=output), rows), rows)
+
+
+def test_normalised_projections_have_length_one(tiny_card: TinyCard) -> None:
+    rows = tokens()[:, 0].to(torch.float16)
+    found = feature_rows(tiny_card(output="projected+normalised"), rows)
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found.norm(dim=1), torch.ones(2))
+    torch.testing.assert_close(found * rows.float().norm(dim=1, keepdim=True), rows.float())

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,11 @@ import torch
 
 from wsi_features.encode.card import EncoderCard
 from wsi_features.encode.networks.python import made
+from wsi_features.encode.registry import card_named
 from wsi_features.errors import CardError, WeightsError
+from wsi_features.stages.encoder_check import checked_encoder
+
+README = Path(__file__).parents[4] / "README.md"
 
 MODULE = """
 from torch import nn
@@ -59,6 +65,19 @@ def test_a_width_that_is_not_the_card_s_is_refused(
 ) -> None:
     with pytest.raises(WeightsError, match="the output dimension is 5, the card says 6"):
         rows_of(card("our_lab_encoder:encoder", dim=6), saved({}))
+
+
+def test_the_example_of_the_readme_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    blocks = re.findall(r"```(?:python|yaml)\n# (our_\S+)\n(.*?)```", README.read_text(), re.DOTALL)
+    assert [name for name, _ in blocks] == ["our_lab/encoder.py", "our_encoder.yaml"]
+    (tmp_path / "our_lab").mkdir()
+    for name, text in blocks:
+        (tmp_path / name).write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    network = import_module("our_lab.encoder").encoder(card_named(str(tmp_path / "our_encoder.yaml")))
+    torch.save({f"module.{key}": tensor for key, tensor in network.state_dict().items()}, tmp_path / "weights.pt")
+    lines = list(checked_encoder(str(tmp_path / "our_encoder.yaml"), tmp_path / "weights.pt", "cpu"))
+    assert "96 finite features a tile" in lines[2]
 
 
 @pytest.mark.parametrize(

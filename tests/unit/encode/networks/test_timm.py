@@ -74,6 +74,24 @@ def test_a_network_with_tables_that_no_weights_file_holds_gets_real_ones(tiny_ca
     assert all(tensor.device.type == "cpu" for tensor in [*network.parameters(), *network.buffers()])
 
 
+@pytest.mark.parametrize(
+    ("output", "level", "told"),
+    [("cls", 3, r"output is 'cls'; wanted: pooled, where"), ("pooled", 9, "arguments is .*wanted: what timm takes")],
+)
+def test_a_network_ends_at_a_level_that_it_has_and_is_pooled_there(
+    tiny_card: TinyCard, output: str, level: int, told: str
+) -> None:
+    given = tiny_card(output=output).model_copy(update={"arguments": {"model": "test_resnet", "feature_level": level}})
+    with pytest.raises(CardError, match=told):
+        outline(given)
+
+
+@pytest.mark.parametrize("output", ["projected", "projected+normalised"])
+def test_a_network_without_a_projection_is_not_asked_for_one(tiny_card: TinyCard, output: str) -> None:
+    with pytest.raises(CardError, match="wanted: cls, mean, cls.mean, tokens or pooled"):
+        outline(tiny_card(output=output))
+
+
 @pytest.mark.parametrize("name", LAYERS)
 def test_a_layer_that_a_card_may_name_exists(tiny_card: TinyCard, name: str) -> None:
     assert callable(_argument(tiny_card(), "mlp_layer", name))

@@ -31,20 +31,27 @@ class Rotary(nn.Module):
     def forward(self, high: int, wide: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Sine and cosine (high * wide, head width), bf16."""
         periods = self.get_buffer("periods").bfloat16()
-        rows, columns = (torch.arange(0.5, n, dtype=torch.bfloat16, device=periods.device) / n for n in (high, wide))
-        places = torch.stack(torch.meshgrid(rows, columns, indexing="ij"), dim=-1).flatten(0, 1)
-        angles = 2 * math.pi * (2.0 * places - 1.0)[:, :, None] / periods
-        both = angles.flatten(1).tile(2)
+        options: dict[str, Any] = {"dtype": periods.dtype, "device": periods.device}
+        places = torch.empty(high, wide, 2, 1, **options)
+        places[:, :, 0] = (torch.arange(0.5, high, **options) / high).view(high, 1, 1)
+        places[:, :, 1] = (torch.arange(0.5, wide, **options) / wide).view(wide, 1)
+        angles = 2 * math.pi * (2.0 * places - 1.0) / periods
+        both = angles.flatten(0, 1).flatten(1).tile(2)
         return both.sin(), both.cos()
 
 
 def _turned(tokens: torch.Tensor, sine: torch.Tensor, cosine: torch.Tensor) -> torch.Tensor:
-    """Queries or keys (b, heads, t, d) with the patches among them, the last ones, turned by their positions."""
-    before = tokens.shape[-2] - sine.shape[-2]
-    patches = tokens[:, :, before:].to(sine.dtype)
-    first, second = patches.chunk(2, dim=-1)
-    turned = patches * cosine + torch.cat([-second, first], dim=-1) * sine
-    return torch.cat([tokens[:, :, :before].to(sine.dtype), turned], dim=-2).to(tokens.dtype)
+    """Queries or keys (b, heads, t, d), rounded to bf16, with the patches, the last ones, turned by their positions.
+
+    The halves are written into place, as the positions are: autocast to fp16 refuses to join bf16 tensors.
+    """
+    turned = tokens.to(sine.dtype, copy=True)
+    patches = turned[:, :, tokens.shape[-2] - sine.shape[-2] :]
+    (first, second), (sine, _), (cosine, _) = (part.chunk(2, dim=-1) for part in (patches, sine, cosine))
+    halves = first * cosine - second * sine, second * cosine + first * sine
+    for place, half in zip((first, second), halves, strict=True):
+        place.copy_(half)
+    return turned.to(tokens.dtype)
 
 
 class Attention(nn.Module):

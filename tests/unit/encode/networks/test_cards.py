@@ -1,0 +1,61 @@
+"""The shipped cards of all builders but timm's: at full size, without storage, and in every precision when small."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from wsi_features.encode.build import build
+from wsi_features.encode.card import EncoderCard, Precision
+from wsi_features.encode.networks import own
+from wsi_features.encode.outline import outline
+from wsi_features.encode.registry import card_named, cards
+from wsi_features.tiles.grid import TileBatch
+
+BUILT = [card.name for card in cards() if card.builder in ("transformers", "open_clip", "torchvision", "own")]
+VIT = {"depth": 2, "embed_dim": 96, "num_heads": 4}
+SMALL: dict[str, tuple[dict[str, Any], int]] = {
+    "conch_v1:projected": (VIT, 512),
+    "conch_v15": (VIT, 768),
+    "ctranspath": ({"depths": (1, 1, 1, 1)}, 768),
+    "keep": (VIT, 768),
+    "genbio_pathfm": ({"width": 96, "depth": 2, "heads": 3, "hidden": 128}, 288),
+}
+
+
+@pytest.mark.parametrize("name", BUILT)
+def test_a_card_gives_the_published_parameter_count_width_and_tokens(name: str) -> None:
+    card = card_named(name)
+    found = outline(card)
+    assert (found.parameters, found.width) == (card.parameters, card.dim)
+    assert found.prefix_tokens == card.prefix_tokens
+
+
+@pytest.mark.parametrize("precision", ["fp16", "bf16"])
+@pytest.mark.parametrize("name", SMALL)
+def test_a_network_of_our_own_computes_in_half_precision_what_it_does_in_fp32(
+    name: str,
+    precision: Precision,
+    cut_card: Callable[..., EncoderCard],
+    random_weights: Callable[..., Any],
+    saved: Callable[[Any], Path],
+) -> None:
+    arguments, dim = SMALL[name]
+    card = cut_card(name, arguments, dim=dim, checkpoint={})
+    path = saved(random_weights(own.made(card, "cpu")).state_dict())
+    pixels = np.random.default_rng(3).integers(0, 256, (2, card.tile_px, card.tile_px, 3), np.uint8)
+    tiles = TileBatch(
+        pixels // np.array([1, 3]).reshape(2, 1, 1, 1).astype(np.uint8), np.arange(2), np.ones(2, np.bool_)
+    )
+    rows = {}
+    for kind in ("fp32", precision):
+        encoder = build(card, weights=path, precision=kind, device="cpu", workers=2)
+        rows[kind] = torch.from_numpy(encoder.submit(tiles).rows())
+        encoder.close()
+    assert torch.cosine_similarity(rows[precision], rows["fp32"]).min() > 0.999
+    assert not torch.equal(rows[precision], rows["fp32"])

@@ -13,10 +13,13 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 import pytest
+import torch
+from torch import nn
 
 from wsi_features.encode.build import build, encoder_recipe
 from wsi_features.encode.card import EncoderCard, Precision
 from wsi_features.encode.encoder import Encoder, Pending, Ready
+from wsi_features.encode.networks.transformers import made as transformers_network
 from wsi_features.encode.registry import card_named
 from wsi_features.stain.target import MacenkoNumbers
 from wsi_features.stain.transform import StainMatrix, StainTransform
@@ -48,9 +51,30 @@ class LeftColour:
         pass
 
 
+def of_transformers(card: Callable[..., EncoderCard], path: Path) -> Encoder:
+    shape = {"hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 3, "patch_size": 8, "image_size": 32}
+    given = card(builder="transformers", prefix_tokens=1).model_copy(
+        update={"arguments": {"model": "Dinov2Model"} | shape}
+    )
+    torch.manual_seed(4)
+    torch.save(transformers_network(given, "cpu").state_dict(), path)
+    return build(given, weights=path, device="cpu", workers=2)
+
+
+def of_program(card: Callable[..., EncoderCard], path: Path) -> Encoder:
+    torch.manual_seed(5)
+    network = nn.Sequential(nn.Conv2d(3, 7, 4, stride=4), nn.GELU(), nn.Flatten(), nn.Linear(7 * 8 * 8, 5)).eval()
+    batch = {"input": {0: torch.export.Dim("batch", min=1)}}
+    torch.export.save(torch.export.export(network, (torch.rand(2, 3, 32, 32),), dynamic_shapes=batch), path)
+    given = card(builder="exported", output="pooled", dim=5, prefix_tokens=0).model_copy(update={"arguments": {}})
+    return build(given, weights=path, device="cpu", workers=2)
+
+
 ENCODERS: dict[str, Callable[[Callable[..., EncoderCard], Path], Encoder]] = {
     "smallest": lambda card, _: LeftColour(card(name="left-colour", output="descriptor", dim=3)),
     "timm": lambda card, weights: build(card(), weights=weights, device="cpu", workers=2),
+    "transformers": lambda card, weights: of_transformers(card, weights.with_name("transformers.pt")),
+    "exported": lambda card, weights: of_program(card, weights.with_name("program.pt2")),
     "histo-texture": lambda *_: build(card_named("histo-texture"), workers=2),
 }
 

@@ -12,19 +12,25 @@ import torch
 
 from wsi_features.encode.build import build
 from wsi_features.encode.card import EncoderCard, Precision
-from wsi_features.encode.networks import own
+from wsi_features.encode.networks import network_builder
 from wsi_features.encode.outline import outline
 from wsi_features.encode.registry import card_named, cards
 from wsi_features.tiles.grid import TileBatch
 
 BUILT = [card.name for card in cards() if card.builder in ("transformers", "open_clip", "torchvision", "own")]
 VIT = {"depth": 2, "embed_dim": 96, "num_heads": 4}
+TOWER = {"hidden_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}
 SMALL: dict[str, tuple[dict[str, Any], int]] = {
     "conch_v1:projected": (VIT, 512),
     "conch_v15": (VIT, 768),
     "ctranspath": ({"depths": (1, 1, 1, 1)}, 768),
     "keep": (VIT, 768),
     "genbio_pathfm": ({"width": 96, "depth": 2, "heads": 3, "hidden": 128}, 288),
+    "isight:mean": (TOWER | {"intermediate_size": 96}, 48),
+    "midnight_12k:cls+mean": (TOWER, 96),
+    "plip": (TOWER | {"intermediate_size": 96}, 512),
+    "medsiglip_448": (TOWER | {"intermediate_size": 96}, 48),
+    "omiclip": ({"vision": {"layers": 2, "width": 64, "head_width": 16}}, 768),
 }
 
 
@@ -38,7 +44,7 @@ def test_a_card_gives_the_published_parameter_count_width_and_tokens(name: str) 
 
 @pytest.mark.parametrize("precision", ["fp16", "bf16"])
 @pytest.mark.parametrize("name", SMALL)
-def test_a_network_of_our_own_computes_in_half_precision_what_it_does_in_fp32(
+def test_a_network_computes_in_half_precision_what_it_does_in_fp32(
     name: str,
     precision: Precision,
     cut_card: Callable[..., EncoderCard],
@@ -47,7 +53,9 @@ def test_a_network_of_our_own_computes_in_half_precision_what_it_does_in_fp32(
 ) -> None:
     arguments, dim = SMALL[name]
     card = cut_card(name, arguments, dim=dim, checkpoint={})
-    path = saved(random_weights(own.made(card, "cpu")).state_dict())
+    builder = network_builder(card.builder)
+    assert builder is not None
+    path = saved(random_weights(builder.made(card, "cpu")).state_dict())
     pixels = np.random.default_rng(3).integers(0, 256, (2, card.tile_px, card.tile_px, 3), np.uint8)
     tiles = TileBatch(
         pixels // np.array([1, 3]).reshape(2, 1, 1, 1).astype(np.uint8), np.arange(2), np.ones(2, np.bool_)

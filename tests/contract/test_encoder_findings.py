@@ -16,6 +16,7 @@ from wsi_features.encode.build import build
 from wsi_features.encode.card import EncoderCard, Precision
 from wsi_features.encode.contract import BETWEEN_DEVICES, agreement, findings, made_tiles
 from wsi_features.encode.encoder import Encoder, Pending, Ready
+from wsi_features.encode.networks import network_builder
 from wsi_features.encode.registry import card_named
 from wsi_features.stain.transform import StainTransform
 from wsi_features.tiles.grid import TileBatch
@@ -26,6 +27,32 @@ Faulty = Callable[[npt.NDArray[np.uint8]], Features]
 SMALL_NETWORKS = ("resnet10t", "vit_tiny_patch16_224", "convnext_atto")
 """Of timm: a residual network, a transformer, and one in which channels are computed apart."""
 
+
+OTHERS = {
+    "open_clip": {
+        "arguments": {
+            "embed_dim": 16,
+            "vision": {"image_size": 32, "layers": 2, "width": 32, "head_width": 16, "patch_size": 16},
+        },
+        "output": "projected+normalised",
+        "dim": 16,
+    },
+    "transformers": {
+        "arguments": {
+            "model": "Dinov2WithRegistersModel",
+            "hidden_size": 24,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 3,
+            "image_size": 32,
+            "patch_size": 8,
+            "num_register_tokens": 4,
+        },
+        "output": "cls+mean",
+        "dim": 48,
+        "prefix_tokens": 5,
+    },
+}
+"""Small encoders of other builders: fields of their cards."""
 
 Network = Callable[[str], tuple[EncoderCard, Path]]
 
@@ -60,6 +87,28 @@ def faults(encoder: Encoder, size: int) -> dict[str, str]:
 def test_networks_keep_the_contract(network: Network, model: str, precision: Precision) -> None:
     card, weights = network(model)
     encoder = build(card, weights=weights, precision=precision, device="cpu", workers=2)
+    try:
+        assert not faults(encoder, card.tile_px)
+    finally:
+        encoder.close()
+
+
+@pytest.mark.parametrize("builder", OTHERS)
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_small_networks_of_other_builders_keep_the_contract(
+    tiny_card: Callable[..., EncoderCard], tmp_path: Path, builder: str, precision: Precision
+) -> None:
+    import torch
+    from safetensors.torch import save_file
+
+    fields = {"builder": builder, "prefix_tokens": 0, "tile_px": 40} | OTHERS[builder]
+    card = EncoderCard.model_validate(tiny_card().model_dump() | fields)
+    network = network_builder(builder).made(card, "cpu")
+    torch.manual_seed(2)
+    for parameter in network.parameters():
+        torch.nn.init.normal_(parameter, std=0.2)
+    save_file(network.state_dict(), tmp_path / "random.safetensors")
+    encoder = build(card, weights=tmp_path / "random.safetensors", precision=precision, device="cpu", workers=2)
     try:
         assert not faults(encoder, card.tile_px)
     finally:

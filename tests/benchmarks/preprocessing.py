@@ -38,7 +38,7 @@ OUT = Path(__file__).parents[2] / "wsi_features/encode/PREPROCESSING.md"
 SLIDE = SlideSpec(width=6144, height=4608, seed=11, mpp=0.5, objective=20, levels=(1, 4))
 SIZES = ((256, 224), (512, 448), (512, 224), (224, 248))
 KERNELS: tuple[Interpolation, ...] = ("bilinear", "bicubic")
-TILES, PIECE, ROUNDS, CARD_TILES = 24, 4, 5, 6
+TILES, PIECE, ROUNDS, CARD_TILES = 16, 4, 3, 4
 LARGE = 100e6
 """Parameters beyond which a network is measured with two of its blocks, where its card says how many it has."""
 

@@ -113,3 +113,25 @@ def tiny_weights(tiny_network: torch.nn.Module, tmp_path_factory: pytest.TempPat
     path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
     save_file(tiny_network.state_dict(), path)
     return path
+
+
+@pytest.fixture(scope="session")
+def overflowing_weights(tiny_network: torch.nn.Module, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Weights of the tiny network with which bright tiles leave the range of fp16 inside the first block, and dark ones do not.
+
+    Channel 0 is the brightness, which the first layer of the block's perceptron multiplies by 20,000.
+    """
+    import torch
+    from safetensors.torch import save_file
+
+    state = {key: tensor.clone() for key, tensor in tiny_network.state_dict().items()}
+    state["patch_embed.proj.weight"] *= 0.02
+    state["patch_embed.proj.weight"][0] = 67 / (3 * 16 * 16)
+    state["patch_embed.proj.bias"][0] = -16.0
+    state["blocks.0.attn.proj.weight"] *= 0.05
+    state["blocks.0.norm2.weight"], state["blocks.0.norm2.bias"] = torch.ones(24), torch.zeros(24)
+    state["blocks.0.mlp.fc1.weight"][0] = torch.zeros(24)
+    state["blocks.0.mlp.fc1.weight"][0, 0] = 20_000.0
+    path = tmp_path_factory.mktemp("weights") / "overflowing.safetensors"
+    save_file(state, path)
+    return path

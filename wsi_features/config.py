@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, Validat
 
 from wsi_features.encode.card import Precision
 from wsi_features.encode.device.fixed import Acceleration
+from wsi_features.encode.device.retry import NonFinite
 from wsi_features.errors import ConfigError
 from wsi_features.stain.recipe import StainRecipe
 from wsi_features.tiles.recipe import ReadRecipe, TileRecipe
@@ -34,6 +35,9 @@ class EncoderChoice(_Section):
     precision: Precision | Literal["auto"] = Field("auto", description="Arithmetic; auto takes the card's")
     scale: Literal["card", "any"] = Field(
         "card", description="any: embed also tiles outside the card's range, which each store then records"
+    )
+    nonfinite: NonFinite = Field(
+        "fail", description="A tile whose features are NaN or infinity fails its slide, or is computed again in fp32"
     )
 
     @model_validator(mode="before")
@@ -75,7 +79,8 @@ class Config(_Section):
     manifest: str = Field("cohort.csv", description="CSV or TSV sheet, folder or glob of slides")
     out: str = Field("results", description="Output folder")
     encoders: Annotated[tuple[EncoderChoice, ...], Field(min_length=1)] = Field(
-        (EncoderChoice(name="histo-texture"),), description="Names, or objects with name, weights, precision and scale"
+        (EncoderChoice(name="histo-texture"),),
+        description="Names, or objects with name, weights, precision, scale and nonfinite",
     )
     tissue: TissueRecipe = TissueRecipe()
     tiles: TileRecipe = TileRecipe()

@@ -43,6 +43,7 @@ HEAVY = {
     "huggingface_hub": {"encode"},
     "httpx": {"encode"},
     "transformers": {"encode"},
+    "tokenizers": {"encode"},
     "open_clip": {"encode"},
     "onnxruntime": {"encode"},
     "zarr": {"store"},

@@ -1,8 +1,9 @@
-"""Commands about an output folder: `collect`, `status`, `report`, `check`, `retry`, `clean`."""
+"""Commands about an output folder: `collect`, `status`, `report`, `prompt`, `check`, `retry`, `clean`."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -18,6 +19,7 @@ from wsi_features.stages.boundary import OK, SOME_FAILED
 from wsi_features.stages.plan import retries
 
 _OUT = click.argument("out", type=click.Path(file_okay=False, path_type=Path), metavar="OUT")
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 @click.command(short_help="Write the status table of a run.")
@@ -50,6 +52,30 @@ def report(out: Path, title: str, figures: int) -> None:
     from wsi_features.stages.report import write_report
 
     click.echo(write_report(Outputs(out), ReportOptions(title=title, figures=figures)))
+
+
+@click.command(short_help="Score stored features against prompts.")
+@_OUT
+@click.option("--encoder", required=True, metavar="NAME", help="Encoder whose stored, projected features are scored.")
+@click.option("--prompts", required=True, type=_FILE, metavar="FILE", help="YAML: a list of prompts for each class.")
+@click.option(
+    "--weights", required=True, type=_FILE, metavar="FILE", help="The file that the slides were embedded with."
+)
+@click.option(
+    "--tokenizer", type=click.Path(path_type=Path), metavar="FILE", help="Tokenizer, if not beside the weights."
+)
+@click.option("--text", metavar="NAME", help="Card of the text tower, if it is not the encoder's own.")
+@click.option("--name", metavar="NAME", help="Of the marks; the prompt file's unless given.")
+def prompt(out: Path, **asked: Any) -> None:
+    """Zero-shot scores of every tile in OUT: cosines of its features with each class of a prompt file.
+
+    They lie in OUT/marks, beside the stores, and `wsi-features report` shows them as maps. Features and text
+    tower come from the same weights file; nothing is embedded anew and nothing is downloaded.
+    """
+    from wsi_features.stages.prompt import PromptRequest, prompted
+
+    for line in prompted(Outputs(out), PromptRequest(**asked)):
+        click.echo(line)
 
 
 @click.command(short_help="Verify feature stores.")

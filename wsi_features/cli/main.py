@@ -8,7 +8,7 @@ import click
 
 from wsi_features import __version__
 from wsi_features.cli.about import demo, doctor
-from wsi_features.cli.cohort import check, clean, collect, report, retry, status
+from wsi_features.cli.cohort import check, clean, collect, prompt, report, retry, status
 from wsi_features.cli.encoders import encoders
 from wsi_features.cli.inspect import inspect
 from wsi_features.cli.manifest import manifest
@@ -19,7 +19,7 @@ from wsi_features.stages.boundary import USAGE, exit_code
 _SECTIONS = {
     "Start here": ("demo", "inspect", "run"),
     "One stage at a time": ("tissue", "tiles", "stain", "embed"),
-    "A cohort": ("manifest", "collect", "status", "report", "check", "retry", "clean"),
+    "A cohort": ("manifest", "collect", "status", "report", "prompt", "check", "retry", "clean"),
     "This installation": ("encoders", "weights", "doctor"),
 }
 
@@ -47,7 +47,7 @@ def wsi_features() -> None:
 
 for command in (
     *(demo, doctor, encoders, weights, inspect, manifest, run, tissue, tiles, stain, embed),
-    *(collect, status, report, check, retry, clean),
+    *(collect, status, report, prompt, check, retry, clean),
 ):
     wsi_features.add_command(command)
 

@@ -24,6 +24,7 @@ def leftovers(out: Outputs) -> list[Path]:
     strays = [path for path in (out.root / "slides").glob("*") if path.name not in ids]
     strays += [path for path in (out.root / "tiles").glob("*/*.parquet") if path.stem not in ids]
     strays += [path for path in (out.root / "stain").glob("*/*.json") if path.stem not in ids]
+    strays += [path for path in out.marks.glob("*/*.parquet") if path.stem not in ids]
     return sorted([*stores, *abandoned(out.features), *strays])
 
 

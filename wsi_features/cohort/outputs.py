@@ -33,6 +33,11 @@ class Outputs:
         return self.root / "features"
 
     @property
+    def marks(self) -> Path:
+        """The folder of all marks, which are derived of feature stores."""
+        return self.root / "marks"
+
+    @property
     def retries(self) -> Path:
         """How often each slide was asked to be tried again."""
         return self.root / "records" / "retry.json"
@@ -60,3 +65,7 @@ class Outputs:
     def store(self, feature_set: str, slide_id: str) -> Path:
         """A slide's feature store."""
         return self.features / feature_set / f"{slide_id}.zarr"
+
+    def marks_of_slide(self, folder: str, slide_id: str) -> Path:
+        """The marks of a slide's store."""
+        return self.marks / folder / f"{slide_id}.parquet"

@@ -15,8 +15,10 @@ from wsi_features.encode.card import EncoderCard, Precision
 from wsi_features.encode.device.arithmetic import prepared
 from wsi_features.encode.device.choice import choose_device, cpu_split
 from wsi_features.encode.device.cuda import CudaStage
+from wsi_features.encode.device.failures import is_out_of_memory
 from wsi_features.encode.device.fixed import TOLERANCE, Acceleration, FixedBatch, graph_of
 from wsi_features.encode.device.host import HostStage
+from wsi_features.encode.device.retry import Fp32Retry, NonFinite
 from wsi_features.encode.device.stage import Stage, Work
 from wsi_features.encode.device.uploads import Uploads
 from wsi_features.encode.encoder import Pending, Ready
@@ -50,6 +52,7 @@ class NetworkEncoder:
         device: torch.device,
         stage: Stage,
         notes: Notes,
+        retry: Fp32Retry | None = None,
     ) -> None:
         self.card = card
         self.weights_digest = weights_digest
@@ -57,6 +60,7 @@ class NetworkEncoder:
         self.device: Literal["cpu", "cuda"] = "cuda" if device.type == "cuda" else "cpu"
         self._stage = stage
         self._notes = notes
+        self._retry = retry
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -72,18 +76,23 @@ class NetworkEncoder:
         """Start one batch and return at once. `stain` is applied on the device where that can be done."""
         if not len(batch.pixels):
             return Ready(np.empty((0, self.card.dim), np.float32))
-        return self._stage.submit(batch.pixels, Identity() if stain is None else stain)
+        chosen = Identity() if stain is None else stain
+        pending = self._stage.submit(batch.pixels, chosen)
+        return pending if self._retry is None else self._retry.watched(pending, batch.pixels, chosen)
 
     def close(self) -> None:
         """Wait for what is running; release threads and memory."""
         self._stage.close()
+        if self._retry is not None:
+            self._retry.close()
 
 
-def build_network(
+def build_network(  # noqa: PLR0913 - what `build` is given, by name
     card: EncoderCard,
     weights: Path,
     *,
     precision: Precision,
+    nonfinite: NonFinite = "fail",
     device: str,
     workers: int,
     acceleration: Acceleration = "none",
@@ -93,12 +102,16 @@ def build_network(
 
     fp16 and bf16 also run on a CPU, since the precision belongs to the features and may not
     depend on the machine; there bf16 is 1.8 times as fast as fp32 (ViT-S, AVX512_BF16), fp16 5 %
-    slower. `acceleration` is for GPUs. Encoders with the same `uploads` share the copies of their
-    batches. May run in any thread. Raises CardError, WeightsError and, for an absent GPU, EncoderError.
+    slower. With `nonfinite` fp32 a second network, loaded when it is first needed, computes the tiles of
+    which this one makes NaN or infinity. `acceleration` is for GPUs. Encoders with the same `uploads`
+    share the copies of their batches. May run in any thread. Raises CardError, WeightsError and, for an
+    absent GPU or what a finished program cannot do, EncoderError.
     """
     place = choose_device(device)
     if is_program(card.builder) and precision != card.precision:
         raise EncoderError.fixed_precision(card.name, precision, card.precision)
+    if is_program(card.builder) and nonfinite == "fp32":
+        raise EncoderError.no_second_precision(card.name, card.precision)
     with _BUILDING:
         network, digest = loaded_network(card, weights, place)
         notes = Notes()
@@ -110,7 +123,24 @@ def build_network(
         work = _accelerated(placed, acceleration, TOLERANCE[precision], notes)
         _, fillers = cpu_split(workers, "network", "cuda")
         stage = CudaStage(place, work, uploads, fillers, notes)
-    return NetworkEncoder(card, weights_digest=digest, precision=precision, device=place, stage=stage, notes=notes)
+    found = card.model_copy(update={"weights_sha256": digest})  # the file may not have changed by then
+    retry = Fp32Retry(partial(_in_fp32, found, weights, place, workers, notes), notes) if nonfinite == "fp32" else None
+    return NetworkEncoder(
+        card, weights_digest=digest, precision=precision, device=place, stage=stage, notes=notes, retry=retry
+    )
+
+
+def _in_fp32(card: EncoderCard, weights: Path, place: torch.device, workers: int, notes: Notes) -> Stage:
+    """A second stage for the same network, computing in fp32. Raises WeightsError and, without memory for it, EncoderError."""
+    try:
+        with _BUILDING:
+            network, _ = loaded_network(card, weights, place)
+            placed = _placed(card, network, "fp32", place, notes)
+    except RuntimeError as error:
+        if is_out_of_memory(error):
+            raise EncoderError.no_memory_for_fp32(card.name, str(place)) from error
+        raise
+    return HostStage(placed, workers) if place.type == "cpu" else CudaStage(place, placed, None, 1, notes)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -18,6 +18,7 @@
         │   └── StainTargetError    config
         ├── ManifestError           manifest
         ├── OutputError             output
+        ├── PromptError             prompts
         └── EncoderError            encoder
             ├── UnknownEncoderError
             ├── CardError
@@ -45,6 +46,7 @@ from wsi_features.errors.encoders import (
     WeightsError,
 )
 from wsi_features.errors.programs import LibraryError, ProgramError
+from wsi_features.errors.prompts import PromptError
 from wsi_features.errors.slides import CrashError, ResolutionError, SlideFileError, TileReadError
 from wsi_features.errors.stain import StainFitError, StainTargetError
 from wsi_features.errors.store import ArtifactError, StoreError
@@ -66,6 +68,7 @@ __all__ = [
     "NonFiniteFeaturesError",
     "OutputError",
     "ProgramError",
+    "PromptError",
     "ResolutionError",
     "ScaleContractError",
     "SlideError",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import isfinite
 from typing import ClassVar
 
 from wsi_features.errors.base import SlideError, UsageError, WsiFeaturesError
@@ -62,6 +63,27 @@ class EncoderError(UsageError):
     def fixed_precision(cls, name: str, found: str, wanted: str) -> EncoderError:
         """A precision for an encoder that knows only one."""
         return cls(f"encoder {name!r} computes in {wanted} only, {found} was asked for. Leave `precision` out.")
+
+    @classmethod
+    def no_second_precision(cls, name: str, precision: str) -> EncoderError:
+        """A finished program computes as it was saved, and so cannot repeat a tile in fp32."""
+        return cls(f"encoder {name!r} is a program in {precision} only. Leave `nonfinite` out, or save it in fp32.")
+
+    @classmethod
+    def no_memory_for_fp32(cls, name: str, device: str) -> EncoderError:
+        """Both networks must lie there, and the one in fp32 is twice as large."""
+        return cls(
+            f"encoder {name!r} made NaN or infinity, and {device} has no memory for a second network in fp32. "
+            "Set the encoder's `precision` to fp32, or its `nonfinite` to fail."
+        )
+
+    @classmethod
+    def contract_broken(cls, name: str, subjects: Sequence[str]) -> EncoderError:
+        """`subjects` are the trials that failed; each has been told before."""
+        return cls(
+            f"encoder {name!r} does not keep the contract of encoders: {', '.join(subjects)}. "
+            "Correct the card, the weights or the entry point; features of such an encoder cannot be trusted."
+        )
 
 
 class UnknownEncoderError(EncoderError):
@@ -247,8 +269,15 @@ class NonFiniteFeaturesError(SlideError):
 
     @classmethod
     def at_row(cls, slide_id: str, encoder: str, row: int, value: float, dtype: str) -> NonFiniteFeaturesError:
-        """First offending row."""
+        """First offending row; a store of float32 is of an encoder that computes in fp32."""
+        found = f"slide {slide_id!r}: {encoder} returned {value:g} at row {row}, which {dtype} cannot hold."
+        if dtype == "float32":
+            return cls(
+                f"{found} Try the weights with `wsi-features encoders check`, or `skip` the slide with a reason."
+            )
+        if isfinite(value):
+            return cls(f"{found} Set the encoder's `precision` to fp32 and rerun.")
         return cls(
-            f"slide {slide_id!r}: {encoder} returned {value:g} at row {row}, which {dtype} cannot hold. "
-            "Set the encoder's `precision` to fp32 and rerun."
+            f"{found} Set the encoder's `nonfinite` to fp32, so that such tiles are computed again, "
+            "or its `precision`, and rerun."
         )

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from wsi_features.report.figures import decoded, encoded, grid_is_drawn, outline_figure
-from wsi_features.report.model import CohortReport, FeatureMap, SlideFigure, SlideRow, Status
+from wsi_features.report.model import CohortReport, FeatureMap, ScoreMap, SlideFigure, SlideRow, Status
 from wsi_features.resources import share
 
 if TYPE_CHECKING:
@@ -62,6 +62,7 @@ class _FigureView:
     filled: bool
     outline: Picture
     maps: tuple[tuple[FeatureMap, Picture], ...]
+    scores: tuple[tuple[ScoreMap, Picture], ...]
 
 
 def render(report: CohortReport) -> str:
@@ -108,6 +109,7 @@ def _figure_view(i: int, figure: SlideFigure, places: Mapping[str, tuple[int, Sl
         filled=not grid_is_drawn(figure.span, figure.size, figure.thumbnail.shape[1]),
         outline=picture(outline),
         maps=tuple((drawn, picture(drawn.image)) for drawn in figure.maps),
+        scores=tuple((drawn, picture(drawn.image)) for drawn in figure.scores),
     )
 
 

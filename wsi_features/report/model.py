@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from wsi_features.geometry import Size, SlidePx
+from wsi_features.report.scores import ScoredClass
 
 Status = Literal["ok", "empty", "skipped", "failed"]
 
@@ -59,6 +60,20 @@ class FeatureMap:
     missing: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class ScoreMap:
+    """Scores of classes drawn over one slide: `name` is that of the marks, `encoder` whose features were scored.
+
+    `image` is a PNG like that of `component_map`, in the colours of `score_colours`, whose legend is `classes`.
+    """
+
+    name: str
+    encoder: str
+    image: bytes
+    classes: tuple[ScoredClass, ...]
+    missing: int = 0
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class SlideFigure:
     """The pictures of one slide.
@@ -78,6 +93,7 @@ class SlideFigure:
     mask_scale: float | None = None
     lines: tuple[str, ...] = ()
     maps: tuple[FeatureMap, ...] = ()
+    scores: tuple[ScoreMap, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -45,7 +45,8 @@ class Embedding:
     def __post_init__(self) -> None:
         plan = self.plan
         self.weights = plan.weights  # looked up once: what is hashed is what is loaded
-        self.recipe = encoder_recipe(plan.card, weights_digest(plan.card, self.weights), plan.precision)
+        digest = weights_digest(plan.card, self.weights)
+        self.recipe = encoder_recipe(plan.card, digest, plan.precision, plan.nonfinite)
         name = f"{plan.card.slug}__{plan.tiling}__{self.config.stain.method}"
         self.feature_set = f"{name}__{feature_set_hash(self.config, plan.tiles, self.recipe)}"
 
@@ -59,6 +60,7 @@ class Embedding:
                     plan.card,
                     weights=self.weights,
                     precision=plan.precision,
+                    nonfinite=plan.nonfinite,
                     device=tuning.device,
                     workers=cores(tuning.workers),
                     acceleration=tuning.acceleration,

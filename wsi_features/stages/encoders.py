@@ -7,6 +7,7 @@ from pathlib import Path
 
 from wsi_features.config import Config, EncoderChoice
 from wsi_features.encode.card import EncoderCard, Precision
+from wsi_features.encode.device.retry import NonFinite
 from wsi_features.encode.registry import card_named
 from wsi_features.encode.weights import sha256_of
 from wsi_features.encode.weights_store import WeightsRegistry, named_digest
@@ -35,6 +36,11 @@ class EncoderPlan:
     def precision(self) -> Precision:
         """The arithmetic used: the card's unless the config says otherwise."""
         return self.card.precision if self.choice.precision == "auto" else self.choice.precision
+
+    @property
+    def nonfinite(self) -> NonFinite:
+        """What happens to NaN and infinity; what fp32 itself returns cannot be mended in fp32."""
+        return "fail" if self.precision == "fp32" else self.choice.nonfinite
 
     @property
     def weights(self) -> Path | None:

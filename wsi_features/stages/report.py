@@ -20,6 +20,7 @@ from wsi_features.report import CohortReport, FeatureMap, SlideFigure, SlideRow,
 from wsi_features.report.components import ComponentAxes, fit_components, sample_rows, usable_rows
 from wsi_features.report.figures import component_map, decoded, fitted_thumbnail
 from wsi_features.report.model import Status
+from wsi_features.stages.report_scores import SlideScores, score_map, slide_scores
 from wsi_features.store import FeatureStore
 from wsi_features.tissue import TissueMask, mask_from_png
 
@@ -38,10 +39,13 @@ def cohort_report(out: Outputs, options: ReportOptions) -> CohortReport:
     shown = [row for row in rows if row.stores][: options.figures]
     stores = {row.slide_id: _stores(out, row) for row in shown}
     axes = _axes(list(stores.values()))
+    scores = slide_scores(out, stores)
     return CohortReport(
         title=options.title,
         rows=tuple(_row(row) for row in rows),
-        figures=tuple(figure for row in shown if (figure := _figure(out, row, stores[row.slide_id], axes))),
+        figures=tuple(
+            figure for row in shown if (figure := _figure(out, row, stores[row.slide_id], axes, scores[row.slide_id]))
+        ),
         recipe=_recipe(stores),
         versions=_versions(stores),
     )
@@ -74,7 +78,9 @@ def _axes(slides: Sequence[Stores]) -> dict[str, ComponentAxes]:
     return axes
 
 
-def _figure(out: Outputs, row: StatusRow, stores: Stores, axes: dict[str, ComponentAxes]) -> SlideFigure | None:
+def _figure(
+    out: Outputs, row: StatusRow, stores: Stores, axes: dict[str, ComponentAxes], scores: Sequence[SlideScores]
+) -> SlideFigure | None:
     """The slide's pictures; None when its tissue files are gone."""
     try:
         thumbnail = fitted_thumbnail(decoded(out.slide(row.slide_id, "thumbnail.jpg").read_bytes()))
@@ -102,6 +108,7 @@ def _figure(out: Outputs, row: StatusRow, stores: Stores, axes: dict[str, Compon
         size=tissue.slide,
         lines=_lines(row, first),
         maps=tuple(maps),
+        scores=tuple(score_map(found, thumbnail, tissue.slide) for found in scores),
     )
 
 

@@ -98,3 +98,14 @@ def test_other_weights_precision_or_card_give_another_fingerprint(changed: dict[
     assert digest(encoder_recipe(card_named("uni"), "ab" * 32, "fp16")) == digest(
         encoder_recipe(UNI, "ab" * 32, "fp16")
     )
+
+
+def test_the_second_precision_is_hashed_only_where_it_is_asked_for() -> None:
+    recipe = encoder_recipe(UNI, "ab" * 32, "fp16")
+    assert "nonfinite" not in recipe
+    assert encoder_recipe(UNI, "ab" * 32, "fp16", "fp32") == recipe | {"nonfinite": "fp32"}
+
+
+def test_how_pixels_are_prepared_is_hashed_for_networks_only() -> None:
+    assert encoder_recipe(UNI, "ab" * 32, "fp16")["preprocess"] == 2
+    assert "preprocess" not in encoder_recipe(card_named("histo-texture"), "", "fp32")

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import timm
 import torch
+from PIL import Image
 from safetensors.torch import save_file
 from torchvision.transforms import v2
 
@@ -69,9 +70,11 @@ def macenko() -> StainMatrix:
 
 
 def plain_tokens(network: torch.nn.Module, pixels: np.ndarray) -> torch.Tensor:
-    image = v2.functional.resize(torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255, [32, 32], antialias=True)
+    image = torch.stack(
+        [v2.functional.to_image(Image.fromarray(tile).resize((32, 32), Image.BILINEAR)) for tile in pixels]
+    )
     assert isinstance(network, timm.models.VisionTransformer)
-    return network.forward_features(v2.functional.normalize(image, MEAN, STD))
+    return network.forward_features(v2.functional.normalize(image.float() / 255, MEAN, STD))
 
 
 def test_features_are_those_of_the_plain_network(tiny_network: torch.nn.Module, encoder: NetworkEncoder) -> None:

@@ -1,0 +1,1 @@
+"""Text towers: prompts to vectors in the space that an encoder's projected features lie in."""

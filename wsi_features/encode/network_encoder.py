@@ -120,7 +120,8 @@ def build_network(  # noqa: PLR0913 - what `build` is given, by name
     if place.type == "cpu":
         stage = HostStage(placed, workers)
     else:
-        work = _accelerated(placed, acceleration, TOLERANCE[precision], notes)
+        kind = "none" if is_program(card.builder) else acceleration  # programs may leave the GPU on the way
+        work = _accelerated(placed, kind, TOLERANCE[precision], notes)
         _, fillers = cpu_split(workers, "network", "cuda")
         stage = CudaStage(place, work, uploads, fillers, notes)
     found = card.model_copy(update={"weights_sha256": digest})  # the file may not have changed by then

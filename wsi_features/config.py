@@ -29,8 +29,13 @@ class EncoderChoice(_Section):
     """One encoder to embed with."""
 
     name: str = Field(description="Card name, path of a card file, or timm:NAME")
-    weights: str | None = Field(None, description="Local weights file; never downloaded")
+    weights: str | None = Field(
+        None, description="Local weights file; left out, the one in the weights registry; never downloaded"
+    )
     precision: Precision | Literal["auto"] = Field("auto", description="Arithmetic; auto takes the card's")
+    scale: Literal["card", "any"] = Field(
+        "card", description="any: embed also tiles outside the card's range, which each store then records"
+    )
     nonfinite: NonFinite = Field(
         "fail", description="A tile whose features are NaN or infinity fails its slide, or is computed again in fp32"
     )
@@ -75,7 +80,7 @@ class Config(_Section):
     out: str = Field("results", description="Output folder")
     encoders: Annotated[tuple[EncoderChoice, ...], Field(min_length=1)] = Field(
         (EncoderChoice(name="histo-texture"),),
-        description="Names, or objects with name, weights, precision and nonfinite",
+        description="Names, or objects with name, weights, precision, scale and nonfinite",
     )
     tissue: TissueRecipe = TissueRecipe()
     tiles: TileRecipe = TileRecipe()

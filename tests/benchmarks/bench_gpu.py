@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,7 @@ def _passes(folder: Path, slides: list[Any], model: str, precision: str) -> Iter
     with device.weights(model) as weights:
         network = device._bare(model, weights).to("cuda", dtype)
         image = torch.randn(BATCH, 3, 224, 224, device="cuda", dtype=dtype)
-        bare = BATCH / device._steady(lambda: device._forward_on_gpu(network, image))
+        bare = BATCH / device._steady(partial(device._forward_on_gpu, network, image))
         del network
         label = f"{model}, {precision}"
         yield {"name": f"{label}: resident tensors", "value": bare, "unit": "tiles/s"}

@@ -75,6 +75,9 @@ ENCODERS: dict[str, Callable[[Callable[..., EncoderCard], Path], Encoder]] = {
     "timm": lambda card, weights: build(card(), weights=weights, device="cpu", workers=2),
     "transformers": lambda card, weights: of_transformers(card, weights.with_name("transformers.pt")),
     "exported": lambda card, weights: of_program(card, weights.with_name("program.pt2")),
+    "dense tokens": lambda card, weights: build(
+        card(output="tokens", dim=4 * 24), weights=weights, device="cpu", workers=2
+    ),
     "histo-texture": lambda *_: build(card_named("histo-texture"), workers=2),
 }
 

@@ -137,3 +137,4 @@ def test_a_stored_row_is_what_a_plain_script_makes_of_the_tile(name: str, slide_
     assert cosines(stored, expected).min() >= 0.9999
     # Tiles of one slide have much in common; what tells them apart must agree as well.
     assert cosines(stored - stored.mean(0), expected - stored.mean(0)).min() >= 0.999
+    (tmp_path / "w.pt").unlink()  # pytest would keep hundreds of megabytes

@@ -193,7 +193,11 @@ def test_retry_takes_failed_slides_up_again(project: Project) -> None:
         ("slide_id,path\na,slides/gone.svs\n", {}, "column `path`: 'slides/gone.svs'"),
         ("slide_id,path\na,slides/a.svs\n", {"tiles": {"sise": 3}}, "`tiles.sise` is 3"),
         ("slide_id,path\na,slides/a.svs\n", {"encoders": ["unu"]}, "no encoder 'unu'"),
-        ("slide_id,path\na,slides/a.svs\n", {"tiles": {"mpp": 4.0}}, "Set `tiles.size` and `tiles.mpp` to auto"),
+        (
+            "slide_id,path\na,slides/a.svs\n",
+            {"tiles": {"mpp": 4.0}},
+            "Set `tiles: {size: 256, mpp: 0.5}`, or both to auto",
+        ),
     ],
 )
 def test_wrong_input_is_refused_before_anything_runs(

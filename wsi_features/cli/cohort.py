@@ -59,7 +59,7 @@ def report(out: Path, title: str, figures: int) -> None:
 @click.option("--encoder", required=True, metavar="NAME", help="Encoder whose stored, projected features are scored.")
 @click.option("--prompts", required=True, type=_FILE, metavar="FILE", help="YAML: a list of prompts for each class.")
 @click.option(
-    "--weights", required=True, type=_FILE, metavar="FILE", help="The file that the slides were embedded with."
+    "--weights", type=_FILE, metavar="FILE", help="The file of the embedding, if not the one in the weights registry."
 )
 @click.option(
     "--tokenizer", type=click.Path(path_type=Path), metavar="FILE", help="Tokenizer, if not beside the weights."

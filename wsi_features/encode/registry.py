@@ -23,7 +23,9 @@ from wsi_features.resources import share
 
 Card = EncoderCard | AbsentCard
 
-_LIBRARIES = ("timm", "open_clip", "torchvision")
+LIBRARIES = ("timm", "open_clip", "torchvision")
+"""What stands before the colon of `timm:MODEL` and its like, where the whole name is the encoder's."""
+
 _FILE = re.compile(r"(?P<path>.+\.yaml)(:(?P<variant>[^:/]+))?")
 
 
@@ -45,7 +47,7 @@ def card_named(name: str) -> EncoderCard:
     and, for an encoder that cannot be built here, EncoderError with what it would take.
     """
     key, _, _ = name.partition(":")
-    if key in _LIBRARIES:
+    if key in LIBRARIES:
         return named_builder(key).named_card(name)
     file = _FILE.fullmatch(name)
     if file is not None:

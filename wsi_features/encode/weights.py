@@ -64,12 +64,19 @@ def load_state(
     Raises WeightsError.
     """
     found = checked_sha256(name, path, wanted_sha256)
-    rules = rules or Checkpoint()
-    content = opened(name, path, _content(name, path), rules)
-    if not isinstance(content, dict) or not content:
-        raise WeightsError.unreadable(name, str(path), f"it holds {reprlib.repr(content)}, not tensors by name")
-    content = renamed(name, path, content, rules)  # lets go of the file's own: tensors are copied one by one below
-    return _plain_tensors(name, path, content), found
+    return _plain_tensors(name, path, _tensors(name, path, rules or Checkpoint())), found
+
+
+def mapped_state(name: str, path: Path, rules: Checkpoint) -> State:
+    """The tensors of a weights file as `load_state` checks them, but of their own type and where they lie in the file.
+
+    To look at, not to keep: a large model takes hardly any memory, and a file that is rewritten changes them.
+    Raises WeightsError.
+    """
+    state = _tensors(name, path, rules, mapped=True)
+    for key, tensor in state.items():
+        _check_finite(name, path, key, tensor)
+    return state
 
 
 def check_state(name: str, path: Path, state: Mapping[str, torch.Tensor], wanted: Mapping[str, torch.Tensor]) -> None:
@@ -84,7 +91,23 @@ def check_state(name: str, path: Path, state: Mapping[str, torch.Tensor], wanted
             raise WeightsError.differs(name, f"the type of {key!r}", state[key].dtype, tensor.dtype)
 
 
-def _content(name: str, path: Path) -> Any:
+def _tensors(name: str, path: Path, rules: Checkpoint, *, mapped: bool = False) -> State:
+    """The file's tensors by the network's keys, in a dict of their own."""
+    import torch
+
+    content = opened(name, path, _content(name, path, mapped=mapped), rules)
+    if not isinstance(content, dict) or not content:
+        raise WeightsError.unreadable(name, str(path), f"it holds {reprlib.repr(content)}, not tensors by name")
+    content = renamed(name, path, content, rules)  # lets go of the file's own, so that tensors may go one by one
+    for key, value in content.items():
+        if not isinstance(value, torch.Tensor):
+            raise WeightsError.unreadable(name, str(path), f"entry {key!r} is a {type(value).__name__}, not a tensor")
+        if not isinstance(key, str) or value.layout is not torch.strided or value.device.type != "cpu":
+            raise WeightsError.unreadable(name, str(path), f"entry {key!r} is not a dense, named tensor with data")
+    return content
+
+
+def _content(name: str, path: Path, *, mapped: bool) -> Any:
     """What the file holds, told apart by its first bytes."""
     import torch
     from safetensors import SafetensorError
@@ -96,7 +119,7 @@ def _content(name: str, path: Path) -> Any:
         if head[8:] == b"{":  # safetensors: the length of the header in 8 bytes, then the header, which is JSON
             return load_file(path)
         if head.startswith((_ZIP, _PICKLE)):
-            return torch.load(path, map_location="cpu", weights_only=True)
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped and head.startswith(_ZIP))
     except (SafetensorError, *_DAMAGED) as error:
         raise WeightsError.unreadable(name, str(path), _why(error)) from error
     raise WeightsError.unreadable(name, str(path), f"it starts with {head!r}")
@@ -111,7 +134,7 @@ def _why(error: Exception) -> str:
     return lines[0] if lines else type(error).__name__
 
 
-def _plain_tensors(name: str, path: Path, content: dict[Any, Any]) -> State:
+def _plain_tensors(name: str, path: Path, content: State) -> State:
     """The content as finite float32 tensors in memory of their own.
 
     safetensors gives views of the mapped file: without a copy, a file rewritten during a
@@ -121,17 +144,18 @@ def _plain_tensors(name: str, path: Path, content: dict[Any, Any]) -> State:
     import torch
 
     for key, value in content.items():
-        if not isinstance(value, torch.Tensor):
-            raise WeightsError.unreadable(name, str(path), f"entry {key!r} is a {type(value).__name__}, not a tensor")
-        if not isinstance(key, str) or value.layout is not torch.strided or value.device.type != "cpu":
-            raise WeightsError.unreadable(name, str(path), f"entry {key!r} is not a dense, named tensor with data")
-    for key, value in content.items():
         dtype = torch.float32 if value.is_floating_point() else value.dtype
         content[key] = value.detach().to(dtype, copy=True)
-        # By its extremes: 70 times as fast as looking at each, and NaN is both.
-        if content[key].numel() and not torch.isfinite(torch.stack(torch.aminmax(content[key]))).all():
-            raise WeightsError.not_finite(name, str(path), key)
+        _check_finite(name, path, key, content[key])
     return content
+
+
+def _check_finite(name: str, path: Path, key: str, tensor: torch.Tensor) -> None:
+    """By its extremes: 70 times as fast as looking at each, and NaN is both."""
+    import torch
+
+    if tensor.numel() and not torch.isfinite(torch.stack(torch.aminmax(tensor))).all():
+        raise WeightsError.not_finite(name, str(path), key)
 
 
 def without_classifier(state: State, wanted: Collection[str], classifier: Collection[str]) -> State:

@@ -9,6 +9,7 @@
     │   ├── AnnotationError         annotations
     │   ├── StainFitError           stain_fit
     │   ├── NonFiniteFeaturesError  non_finite
+    │   ├── SlideScaleError         scale
     │   ├── ArtifactError           artifact
     │   └── StoreError              store
     ├── DeviceLostError             the job fails: device_lost             exit 3
@@ -22,7 +23,10 @@
             ├── UnknownEncoderError
             ├── CardError
             ├── WeightsError
-            │   └── ProgramError
+            │   ├── ProgramError
+            │   └── WeightsStoreError   weights
+            │       ├── MissingWeightsError  weights
+            │       └── HubError        weights
             ├── LibraryError
             └── ScaleContractError
 
@@ -37,6 +41,7 @@ from wsi_features.errors.encoders import (
     EncoderError,
     NonFiniteFeaturesError,
     ScaleContractError,
+    SlideScaleError,
     UnknownEncoderError,
     WeightsError,
 )
@@ -46,6 +51,7 @@ from wsi_features.errors.slides import CrashError, ResolutionError, SlideFileErr
 from wsi_features.errors.stain import StainFitError, StainTargetError
 from wsi_features.errors.store import ArtifactError, StoreError
 from wsi_features.errors.tissue import AnnotationError
+from wsi_features.errors.weights import HubError, MissingWeightsError, WeightsStoreError
 
 __all__ = [
     "AnnotationError",
@@ -55,8 +61,10 @@ __all__ = [
     "CrashError",
     "DeviceLostError",
     "EncoderError",
+    "HubError",
     "LibraryError",
     "ManifestError",
+    "MissingWeightsError",
     "NonFiniteFeaturesError",
     "OutputError",
     "ProgramError",
@@ -65,6 +73,7 @@ __all__ = [
     "ScaleContractError",
     "SlideError",
     "SlideFileError",
+    "SlideScaleError",
     "StainFitError",
     "StainTargetError",
     "StoreError",
@@ -72,6 +81,7 @@ __all__ = [
     "UnknownEncoderError",
     "UsageError",
     "WeightsError",
+    "WeightsStoreError",
     "WsiFeaturesError",
     "manifest_problem",
     "one_line",

@@ -225,8 +225,26 @@ class ScaleContractError(EncoderError):
         """`wanted` says the accepted range, `fits` is the tile size and resolution of the card."""
         size, mpp = fits
         return cls(
-            f"encoder {name!r}: {what} is {found}, accepted is {wanted}. "
-            f"Set `tiles.size` and `tiles.mpp` to auto, which is {size} px of {mpp:g} um."
+            f"encoder {name!r}: {what} is {found}, accepted is {wanted}. Set `tiles: {{size: {size}, mpp: {mpp:g}}}`, "
+            "or both to auto; or give the encoder `scale: any` in the config to embed nevertheless."
+        )
+
+
+class SlideScaleError(SlideError):
+    """The real resolution of one slide's tiles is outside what the encoder was made for."""
+
+    reason: ClassVar[str] = "scale"
+
+    @classmethod
+    def outside(
+        cls, slide_id: str, name: str, scale: tuple[int, float], accepted: tuple[float, float]
+    ) -> SlideScaleError:
+        """`scale` is tile size and effective resolution, `accepted` the card's range in um/px."""
+        size, effective = scale
+        return cls(
+            f"slide {slide_id!r}: its tiles are {size} px of {effective:.4g} um, which encoder {name!r} was not made for "
+            f"({accepted[0]:g} to {accepted[1]:g} um). Ask for another `tiles.mpp`, give the encoder `scale: any` in the "
+            "config to embed nevertheless, or skip the slide."
         )
 
 

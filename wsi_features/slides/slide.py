@@ -7,7 +7,7 @@ not hold is reported, never filled in.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Literal, Protocol, Self, runtime_checkable
@@ -184,8 +184,8 @@ class BlockSlide(Protocol):
     def blocks(self, level: int) -> BlockLayout:
         """How `level` is stored."""
 
-    def compressed(self, level: int, number: int) -> bytes | str:
-        """The stored bytes of a block, or why there are none."""
+    def compressed(self, level: int, numbers: Sequence[int]) -> list[bytes | str]:
+        """The stored bytes of each of some blocks, or why there are none; best asked for in ascending order."""
 
     def decode(
         self, level: int, data: bytes, out: npt.NDArray[np.uint8] | None = None, reduction: int = 1

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+from wsi_features.errors import WeightsStoreError
 from wsi_features.resources import share
 
 _LOWEST_PYTHON = (3, 11)
@@ -39,6 +40,8 @@ def findings() -> Iterator[Finding]:
 def _tried(subject: str, check: Callable[[], str]) -> Finding:
     try:
         return Finding(subject, True, check())
+    except WeightsStoreError as error:
+        return Finding(subject, False, str(error))
     except (ImportError, OSError, RuntimeError) as error:
         return Finding(subject, False, f"{error}. Install the project again with `make install`.")
 
@@ -78,6 +81,14 @@ def _resources() -> str:
     return f"workflow and {len(list(share('resources', 'encoders').glob('*.yaml')))} encoder cards found"
 
 
+def _weights() -> str:
+    from wsi_features.encode.weights_store import WeightsRegistry
+
+    registry = WeightsRegistry.of_environment()
+    folders = ", ".join(str(folder) for folder in registry.folders) or "no folder: set WSI_WEIGHTS"
+    return f"{len(list(registry.all()))} files in {folders}"
+
+
 _CHECKS: dict[str, Callable[[], str]] = {
     "openslide": _openslide,
     "opencv": _opencv,
@@ -85,4 +96,5 @@ _CHECKS: dict[str, Callable[[], str]] = {
     "storage": _storage,
     "snakemake": _workflow,
     "resources": _resources,
+    "weights": _weights,
 }

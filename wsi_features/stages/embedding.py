@@ -15,9 +15,9 @@ from wsi_features.encode.device.choice import may_compute_elsewhere
 from wsi_features.encode.device.uploads import Uploads
 from wsi_features.encode.encoder import Encoder
 from wsi_features.encode.networks import libraries
-from wsi_features.encode.weights import sha256_of
+from wsi_features.errors import WeightsStoreError
 from wsi_features.recipe import Json
-from wsi_features.stages.encoders import EncoderPlan
+from wsi_features.stages.encoders import EncoderPlan, weights_digest
 from wsi_features.stages.lineage import Lineage, feature_set_hash, recipes
 from wsi_features.stages.meter import EncoderShare
 from wsi_features.stages.tissue import read_tissue
@@ -35,6 +35,7 @@ class Embedding:
     plan: EncoderPlan
     config: Config
     out: Outputs
+    weights: Path | None = field(init=False)
     recipe: Json = field(init=False)
     feature_set: str = field(init=False)
     uploads: Uploads | None = None
@@ -43,8 +44,8 @@ class Embedding:
 
     def __post_init__(self) -> None:
         plan = self.plan
-        plan.check_weights()
-        digest = sha256_of(plan.weights) if plan.weights else ""
+        self.weights = plan.weights  # looked up once: what is hashed is what is loaded
+        digest = weights_digest(plan.card, self.weights)
         self.recipe = encoder_recipe(plan.card, digest, plan.precision, plan.nonfinite)
         name = f"{plan.card.slug}__{plan.tiling}__{self.config.stain.method}"
         self.feature_set = f"{name}__{feature_set_hash(self.config, plan.tiles, self.recipe)}"
@@ -57,7 +58,7 @@ class Embedding:
                 plan, tuning = self.plan, self.config.tuning
                 self._encoder = build(
                     plan.card,
-                    weights=plan.weights,
+                    weights=self.weights,
                     precision=plan.precision,
                     nonfinite=plan.nonfinite,
                     device=tuning.device,
@@ -65,6 +66,8 @@ class Embedding:
                     acceleration=tuning.acceleration,
                     uploads=self.uploads,
                 )
+                if self._encoder.weights_digest != self.recipe["weights"]:
+                    raise WeightsStoreError.changed(plan.card.name, str(self.weights))
             return self._encoder
 
     @property
@@ -139,6 +142,7 @@ def _provenance(embedding: Embedding, lineage: Lineage, table: TileTable, stain:
         resize=scale.resize,
         slide_size=(table.slide_size.width, table.slide_size.height),
         encoder=card.model_dump(mode="json"),
+        outside_card=True if plan.outside_card(scale) else None,
         weights_sha256=encoder.weights_digest,
         licence=card.licence,
         precision=encoder.precision,

@@ -12,6 +12,7 @@ from wsi_features.encode.contract import BETWEEN_DEVICES, Finding, agreement, fi
 from wsi_features.encode.encoder import Encoder
 from wsi_features.encode.registry import card_named
 from wsi_features.errors import EncoderError
+from wsi_features.stages.encoders import weights_file
 from wsi_features.tiles.grid import TileBatch
 
 
@@ -21,8 +22,9 @@ def checked_encoder(name: str, weights: Path | None, device: str) -> Iterator[st
     yield _line(
         "card", f"{card.name}: {card.tile_px} px at {card.tile_mpp:g} um/px, {card.dim} features, {card.precision}"
     )
+    file = weights_file(card, str(weights) if weights else None)
     tiles, bad = made_tiles(card.tile_px), []
-    for finding in _found(card, weights, device, tiles):
+    for finding in _found(card, file, device, tiles):
         yield _line(finding.subject, finding.text, "ok " if finding.ok else "BAD")
         bad += [] if finding.ok else [finding.subject]
     if bad:

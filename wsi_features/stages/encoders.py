@@ -1,4 +1,4 @@
-"""The encoders of a run: their cards, and the tiles that each one asks for."""
+"""The encoders of a run: their cards, their weights, and the tiles that each one asks for."""
 
 from __future__ import annotations
 
@@ -9,8 +9,14 @@ from wsi_features.config import Config, EncoderChoice
 from wsi_features.encode.card import EncoderCard, Precision
 from wsi_features.encode.device.retry import NonFinite
 from wsi_features.encode.registry import card_named
-from wsi_features.errors import ConfigError, WeightsError
+from wsi_features.encode.weights import sha256_of
+from wsi_features.encode.weights_store import WeightsRegistry, named_digest
+from wsi_features.errors import ConfigError, ScaleContractError, SlideScaleError, WeightsError, WeightsStoreError
+from wsi_features.tiles.grid import TileScale
 from wsi_features.tiles.recipe import TileRecipe
+
+_ROUNDING = 0.005
+"""How far whole pixels of a slide may put the effective resolution off the one asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,16 +44,51 @@ class EncoderPlan:
 
     @property
     def weights(self) -> Path | None:
-        """The weights file named in the config."""
-        return Path(self.choice.weights) if self.choice.weights else None
+        """The weights file named in the config, else the registry's; None for an encoder without weights.
 
-    def check_weights(self) -> None:
-        """Raise WeightsError when the encoder needs a file that was not given, or is not there."""
-        if self.weights is None:
-            if self.card.needs_weights:
-                raise WeightsError.needed(self.card.name)
-        elif not self.weights.is_file():
-            raise WeightsError.no_file(self.card.name, str(self.weights))
+        Raises WeightsError when there is none, and when it is not clear which.
+        """
+        return weights_file(self.card, self.choice.weights)
+
+    def outside_card(self, scale: TileScale) -> bool:
+        """Whether tiles of this real scale are outside the card's range, which only `scale: any` lets pass."""
+        rounded = abs(scale.effective / scale.asked - 1) <= _ROUNDING
+        try:
+            self.card.check_scale(scale.asked if rounded else scale.effective, scale.size)
+        except ScaleContractError:
+            return True
+        return False
+
+    def check_slide(self, slide_id: str, scale: TileScale) -> None:
+        """Refuse the tiles of one slide where their real resolution is outside the card's range. Raises SlideScaleError.
+
+        The one asked for is inside; a coarser slide that is read one to one, or enlarged, may leave it.
+        """
+        if self.choice.scale == "card" and self.outside_card(scale):
+            tile = (scale.size, float(scale.effective))
+            raise SlideScaleError.outside(slide_id, self.card.name, tile, self.card.mpp_range)
+
+
+def weights_file(card: EncoderCard, named: str | None = None) -> Path | None:
+    """The file `named`, else the registry's of the card's encoder; None where none is needed. Raises WeightsError."""
+    if named:
+        if not Path(named).is_file():
+            raise WeightsError.no_file(card.name, named)
+        return Path(named)
+    return WeightsRegistry.of_environment().weights_of(card).file if card.needs_weights else None
+
+
+def weights_digest(card: EncoderCard, path: Path | None) -> str:
+    """SHA-256 of a weights file, hashed now; empty for an encoder without weights.
+
+    Raises WeightsStoreError when a file that is named by its digest has another.
+    """
+    if path is None:
+        return ""
+    found = sha256_of(path)
+    if named_digest(path) not in (None, found):
+        raise WeightsStoreError.other_content(card.name, str(path), found)
+    return found
 
 
 def encoder_plans(config: Config) -> tuple[EncoderPlan, ...]:
@@ -82,5 +123,6 @@ def _plan(config: Config, choice: EncoderChoice) -> EncoderPlan:
         raise ConfigError.invalid(
             "config", "tiles.overlap", config.tiles.overlap, f"it must be less than the size {size}"
         )
-    card.check_scale(mpp, size)
+    if choice.scale == "card":
+        card.check_scale(mpp, size)
     return EncoderPlan(choice, card, config.tiles.model_copy(update={"size": size, "mpp": mpp}))

@@ -17,6 +17,7 @@ from wsi_features.cohort.outputs import Outputs
 from wsi_features.cohort.records import STAGES
 from wsi_features.cohort.sheets import manifest_from
 from wsi_features.config import Config, config_from
+from wsi_features.encode.weights_store import named_digest
 from wsi_features.errors import ConfigError
 from wsi_features.files import read_json
 from wsi_features.recipe import canonical_json, digest
@@ -52,7 +53,7 @@ class Plan:
         stain_recipe_json(self.config.stain)
         for encoder in self.encoders:
             if "embed" in stages:
-                encoder.check_weights()
+                _ = encoder.weights
 
     @cached_property
     def manifest_digest(self) -> str:
@@ -95,9 +96,14 @@ class Plan:
         return {
             "read": self.config.read.canonical(),
             "encoders": [
-                [plan.card.canonical(), plan.precision, _stamp(plan.choice.weights)] for plan in self.encoders
+                [plan.card.canonical(), plan.precision, _weights_mark(plan.weights)] for plan in self.encoders
             ],
         }
+
+
+def _weights_mark(path: Path | None) -> str | list[int]:
+    """What changes with a weights file: the digest that it is named by, so that a copied registry reruns nothing."""
+    return (named_digest(path) or _stamp(str(path))) if path else []
 
 
 def plan_of(values: dict[str, Any]) -> Plan:

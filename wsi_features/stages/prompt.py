@@ -14,8 +14,9 @@ from wsi_features.encode.registry import card_named, card_names
 from wsi_features.encode.text.card import TextCard, text_card_named
 from wsi_features.encode.text.prompts import Prompts, class_rows, read_prompts, tile_scores
 from wsi_features.encode.text.tower import TextTower, text_tower
-from wsi_features.errors import ArtifactError, PromptError
+from wsi_features.errors import ArtifactError, PromptError, WeightsError
 from wsi_features.recipe import Json, digest, fingerprint
+from wsi_features.stages.encoders import weights_file
 from wsi_features.store import FeatureStore
 
 PROMPT_VERSION = 1
@@ -30,7 +31,7 @@ class PromptRequest:
 
     encoder: str
     prompts: Path
-    weights: Path
+    weights: Path | None = None
     tokenizer: Path | None = None
     text: str | None = None
     name: str | None = None
@@ -47,7 +48,7 @@ def prompted(out: Outputs, asked: PromptRequest) -> Iterator[str]:
     first = next(iter(sets.values()))[0]
     _check_output(first)
     card = text_card_named(asked.text or asked.encoder, first.provenance.encoder.get("arguments"))
-    tower = text_tower(card, asked.weights, asked.tokenizer)
+    tower = text_tower(card, _weights(asked), asked.tokenizer)
     _check_tower(first, tower)
     rows = class_rows(tower, prompts)
     for name, stores in sets.items():
@@ -63,6 +64,17 @@ def prompted(out: Outputs, asked: PromptRequest) -> Iterator[str]:
                 write_marks(path, Marks("prompt", wanted, store.fingerprint, prompts.names, scores, about))
                 made += 1
         yield f"{folder}: {len(stores)} of {len(manifest)} slides scored for {', '.join(prompts.names)}, {made} of them now"
+
+
+def _weights(asked: PromptRequest) -> Path:
+    """The file given, or the one that the registry holds for the encoder. Raises WeightsError."""
+    if asked.weights is not None:
+        return asked.weights
+    card = card_named(asked.encoder)
+    file = weights_file(card)
+    if file is None:
+        raise WeightsError.needed(card.name)
+    return file
 
 
 def _feature_sets(out: Outputs, encoder: str) -> dict[str, list[FeatureStore]]:

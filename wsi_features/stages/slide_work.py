@@ -95,11 +95,14 @@ def _part(work: SlideWork, lineage: Lineage, group: Sequence[Embedding]) -> Part
     table = tiles_with(slide_id, out, plan.tiling, lineage.tiles(config, plan.tiles))
     part = Part(work.row, table, Identity(), [])
     for embedding in group:
-        if is_complete(embedding.target(slide_id), embedding.wanted(lineage)):
-            work.results[embedding.feature_set] = store_result(embedding, lineage, table, reused=True)
-        else:
-            sweep(embedding.target(slide_id))
-            part.tasks.append(StoreTask(embedding, lineage, table))
+        with slide_boundary(slide_id, "embed", partial(work.fail, [embedding])):
+            if len(table):  # where there are no tiles, their scale does not matter
+                embedding.plan.check_slide(slide_id, table.scale)
+            if is_complete(embedding.target(slide_id), embedding.wanted(lineage)):
+                work.results[embedding.feature_set] = store_result(embedding, lineage, table, reused=True)
+            else:
+                sweep(embedding.target(slide_id))
+                part.tasks.append(StoreTask(embedding, lineage, table))
     if part.tasks and len(table):  # without tiles a stain that could not be fitted is not missed
         part.stain = stain_with(slide_id, out, config.stain.method, lineage.stain(config))
         for task in part.tasks:

@@ -64,6 +64,7 @@ class Provenance(BaseModel):
     bounds: Literal["drop"] = "drop"
     scanned_area: tuple[int, int, int, int] | None = None
     encoder: Annotated[PlainJson, AfterValidator(_named)]
+    outside_card: Literal[True] | None = None
     weights_sha256: Sha256 | Literal[""]
     licence: str
     precision: Literal["fp32", "fp16", "bf16"]

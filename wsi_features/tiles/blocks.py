@@ -173,10 +173,11 @@ class BlockTiles:
     def _read(self, unit: _Unit, entries: list[int]) -> None:
         """The bytes of some entries, in ascending order: as they mostly lie on the disk."""
         start = perf_counter()
-        for entry in entries:
-            unit.watch.at(unit.rows[entry])
-            unit.data[entry] = data = self._slide.compressed(self._level, unit.numbers[entry])
-            unit.times.bytes_read += len(data) if isinstance(data, bytes) else 0
+        if entries:
+            unit.watch.at(unit.rows[entries[0]])
+        found = self._slide.compressed(self._level, [unit.numbers[entry] for entry in entries])
+        unit.data.update(zip(entries, found, strict=True))
+        unit.times.bytes_read += sum(len(data) for data in found if isinstance(data, bytes))
         unit.times.reading += perf_counter() - start
         if self._elsewhere is not None:
             self._decode_elsewhere(unit, entries, self._elsewhere)

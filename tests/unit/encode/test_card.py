@@ -73,7 +73,7 @@ def test_a_descriptor_that_never_resizes_takes_tiles_of_any_width(tile_px: int) 
 
 
 def test_a_wide_tile_would_be_seen_at_a_coarser_scale_and_is_refused_with_the_tiles_that_fit() -> None:
-    told = r"the width of a tile is 256 um \(512 px of 0.5 um\), accepted is 102.4 to 153.6 um. Set .* to auto, which is 256 px of 0.5 um"
+    told = r"the width of a tile is 256 um \(512 px of 0.5 um\), accepted is 102.4 to 153.6 um. Set `tiles: {size: 256, mpp: 0.5}`, or both to auto"
     with pytest.raises(ScaleContractError, match=told):
         card().check_scale(0.5, 512)
 

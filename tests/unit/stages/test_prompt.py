@@ -19,8 +19,9 @@ from wsi_features.cli.main import run_command
 from wsi_features.cohort.marks import Marks, marks_of, read_marks, write_marks
 from wsi_features.cohort.outputs import Outputs
 from wsi_features.encode.card import EncoderCard
-from wsi_features.errors import ArtifactError
-from wsi_features.stages.prompt import _projected_variants
+from wsi_features.errors import ArtifactError, WeightsError
+from wsi_features.stages import prompt
+from wsi_features.stages.prompt import PromptRequest, _projected_variants
 from wsi_features.store import FeatureStore, find_stores
 
 VISION = {"image_size": 32, "layers": 1, "width": 32, "head_width": 16, "patch_size": 16}
@@ -150,6 +151,13 @@ def test_the_report_shows_a_map_with_a_legend(folder: Path) -> None:
     tiles = len(only_store(folder))
     counts = [int(page.split(f'">{name} ')[1].split("<")[0]) for name in ("tumour", "stroma", "fat")]
     assert sum(counts) == tiles
+
+
+def test_without_a_file_the_weights_registry_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WSI_WEIGHTS", str(tmp_path / "weights"))
+    asked = PromptRequest("quiltnet_b32", tmp_path / "prompts.yaml")
+    with pytest.raises(WeightsError, match="weights fetch quiltnet_b32"):
+        prompt._weights(asked)
 
 
 def test_features_made_with_other_weights_are_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

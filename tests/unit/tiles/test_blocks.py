@@ -183,12 +183,12 @@ def test_a_direct_tiff_offers_blocks_that_hold_what_it_reads(broken: Opener) -> 
     layout = slide.blocks(0)
     assert (layout.size, layout.across, layout.reducible) == (Size(48, 32), 12, False)
     assert np.flatnonzero(~layout.readable).tolist() == [MISSING]
-    data = slide.compressed(0, 13)
+    (data,) = slide.compressed(0, [13])
     assert isinstance(data, bytes)
     out = cached_array(layout.size)
     assert slide.decode(0, data, out) is out
     np.testing.assert_array_equal(out, slide.read(Region(48, 32, 48, 32), 0).rgb)
-    assert slide.compressed(0, MISSING) == "the file holds nothing for it"
+    assert slide.compressed(0, [MISSING]) == ["the file holds nothing for it"]
 
 
 def test_blocks_lie_where_decoders_write_them_into_the_cache() -> None:

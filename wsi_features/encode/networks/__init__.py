@@ -40,7 +40,7 @@ _LIBRARIES = {
     "open_clip": ("open_clip_torch", "timm"),
     "torchvision": ("torchvision",),
     "timm": ("timm",),
-    "own": ("timm",),
+    "own": ("timm", "torchvision", "transformers"),
     "onnx": ("onnxruntime",),
 }
 

@@ -45,7 +45,7 @@ def named_card(name: str) -> EncoderCard:
     draft = EncoderCard(
         name=name,
         builder="torchvision",
-        arguments={"model": model},
+        arguments={"model": model} | ({"image_size": side} if model.startswith("vit_") else {}),
         tile_px=side,
         tile_mpp=0.5,
         mpp_range=(0.1, 10.0),

@@ -10,14 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from wsi_features.errors import one_line
+from wsi_features.slides.tiff.fetch import compressed
 from wsi_features.slides.tiff.index import TiffIndex
 from wsi_features.slides.tiff.jpeg import jpeg_pixels
 from wsi_features.slides.tiff.jpeg2000 import jpeg2000_pixels
-from wsi_features.slides.tiff.level import STATE_TEXTS, Coding, Scheme, TiffLevel, TileState
+from wsi_features.slides.tiff.level import Coding, Scheme, TiffLevel
 
 U8 = npt.NDArray[np.uint8]
-
-_STORED = int(TileState.STORED)
 
 
 def decoded(index: TiffIndex, level: TiffLevel, number: int) -> U8 | str:
@@ -25,23 +24,8 @@ def decoded(index: TiffIndex, level: TiffLevel, number: int) -> U8 | str:
 
     `index.file` must be held. A tile that the file does not have (`TileState.MISSING`) is not to be asked for.
     """
-    data = compressed(index, level, number)
+    (data,) = compressed(index, level, [number])
     return data if isinstance(data, str) else pixels(data, level.coding)
-
-
-def compressed(index: TiffIndex, level: TiffLevel, number: int) -> bytes | str:
-    """The bytes of tile `number` of a level, or why they cannot be had. `index.file` must be held."""
-    state = int(level.states[number])
-    if state != _STORED:
-        return STATE_TEXTS[TileState(state)]
-    count = int(level.counts[number])
-    try:
-        data = index.file.read(int(level.offsets[number]), count)
-    except OSError as error:
-        return error.strerror or "the disk does not give it"
-    if len(data) != count:
-        return STATE_TEXTS[TileState.BEYOND]
-    return data
 
 
 def pixels(data: bytes, coding: Coding, out: U8 | None = None, reduction: int = 1) -> U8 | str:

@@ -7,6 +7,7 @@ decoded, is reported and never filled in.
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from threading import Lock
 from types import MappingProxyType
 
@@ -16,7 +17,8 @@ import numpy.typing as npt
 from wsi_features.errors import SlideFileError
 from wsi_features.geometry import Region
 from wsi_features.slides.slide import BlockLayout, Form, Level, Pixels, Scene, SlideBase
-from wsi_features.slides.tiff.decode import compressed, decoded, pixels
+from wsi_features.slides.tiff.decode import decoded, pixels
+from wsi_features.slides.tiff.fetch import compressed
 from wsi_features.slides.tiff.index import TiffIndex
 from wsi_features.slides.tiff.jpeg import jpeg_stream
 from wsi_features.slides.tiff.level import TiffLevel, TileState
@@ -112,9 +114,11 @@ class TiffReader(SlideBase):
         coding = table.coding
         return BlockLayout(coding.tile, table.across, table.states == TileState.STORED, coding.scheme == "JPEG")
 
-    def compressed(self, level: int, number: int) -> bytes | str:
-        """The bytes of one compressed tile, or why they cannot be had; for any thread."""
-        return self._hold() or compressed(self._index, self._tables[level], number)
+    def compressed(self, level: int, numbers: Sequence[int]) -> list[bytes | str]:
+        """The bytes of compressed tiles, or why they cannot be had; for any thread."""
+        if refused := self._hold():
+            return [refused] * len(numbers)
+        return compressed(self._index, self._tables[level], numbers)
 
     def decode(self, level: int, data: bytes, out: U8 | None = None, reduction: int = 1) -> U8 | str:
         """The pixels that `data` of `level` codes, nothing kept; for any thread."""

@@ -52,6 +52,11 @@ def test_only_the_last_layer_is_taken_out(model: str, dim: int) -> None:
     assert card.parameters == sum(p.numel() for p in whole.parameters()) - sum(last)
 
 
+def test_the_newest_weights_of_a_model_may_be_for_larger_images() -> None:
+    card = card_named("torchvision:vit_h_14")
+    assert (card.input_px, card.dim) == (518, 1280)
+
+
 def test_a_file_of_another_model_is_refused(saved: Callable[[Any], Path], rows_of: Callable[..., torch.Tensor]) -> None:
     with pytest.raises(WeightsError, match="does not fit the architecture"):
         rows_of(card_named("torchvision:resnet18"), saved(models.resnet34().state_dict()))

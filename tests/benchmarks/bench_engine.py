@@ -61,7 +61,8 @@ class Normalised:
 class NullEncoder:
     """Normalises stains on every core, as the encoders of the CPU do, and computes nothing."""
 
-    weights_digest, precision, device, notes = "", "fp32", "cpu", ()
+    # As most foundation models are run, so their features are stored in float16.
+    weights_digest, precision, device, notes = "", "fp16", "cpu", ()
 
     def __init__(self, card: EncoderCard) -> None:
         self.card = card.model_copy(update={"dim": DIM})

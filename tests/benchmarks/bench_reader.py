@@ -177,6 +177,8 @@ def _tiatoolbox(path: str) -> Callable[[Reading, Sequence[Region]], None] | None
         root.handlers[:] = handlers
         root.setLevel(level)
 
+    logging.getLogger("tiatoolbox").setLevel(logging.ERROR)  # it would warn of each tile finer than a slide's own mpp
+
     def read(reading: Reading, regions: Sequence[Region]) -> None:
         slide = WSIReader.open(path)
         scale = 4**reading.level

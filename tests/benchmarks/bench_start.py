@@ -1,4 +1,4 @@
-"""Start-up: from the start of a process to its first features, and what of it imports take.
+"""Start-up: from the start of a process to its first batch and its first features, and what of it imports take.
 
 The slide has its tissue and tiles. `histo-texture` imports no torch; a timm network imports torch and timm, which no
 code of ours can make faster, while the slide is opened and read ahead.
@@ -6,6 +6,7 @@ code of ours can make faster, while the slide is opened and read ahead.
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -34,18 +35,19 @@ def rows() -> list[Row]:
 
 
 def _shortest(folder: str, encoder: str, weights: str) -> list[Row]:
-    spent, imports = min(_measured(folder, encoder, weights) for _ in range(ROUNDS))
+    begun, done, imports = min(_measured(folder, encoder, weights) for _ in range(ROUNDS))
     return [
-        {"name": f"{encoder}: process start to first features", "value": spent, "unit": "s"},
-        {"name": f"{encoder}: of it not spent on imports", "value": spent - imports, "unit": "s", "limit": 1.5},
+        {"name": f"{encoder}: process start to first batch", "value": begun, "unit": "s"},
+        {"name": f"{encoder}: of it not spent on imports", "value": begun - imports, "unit": "s", "limit": 1.5},
+        {"name": f"{encoder}: process start to features of 64 tiles", "value": done, "unit": "s"},
     ]
 
 
-def _measured(folder: str, encoder: str, weights: str) -> tuple[float, float]:
+def _measured(folder: str, encoder: str, weights: str) -> tuple[float, float, float]:
     start = time.time()
     command = [sys.executable, __file__, folder, encoder, weights]
     printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
-    return float(printed[-2]) - start, float(printed[-1])
+    return float(printed[-3]) - start, float(printed[-2]) - start, float(printed[-1])
 
 
 def _first(folder: str, encoder: str, weights: str) -> None:
@@ -75,12 +77,18 @@ def _first(folder: str, encoder: str, weights: str) -> None:
         for stage in ("tissue", "tiles", "stain"):
             run_stage(stage, {"00000": rows}, config, out, Silent())
 
-    def append(*_: object) -> None:
-        sys.stdout.write(f"{time.time()} {imports}\n")
-        sys.stdout.flush()
-        raise SystemExit
+    handed_over, begun = EmbeddingPass._submit, []
 
-    StoreTask.append = append  # type: ignore[method-assign]
+    def submit(self: EmbeddingPass, part: Any, batch: Any) -> None:
+        handed_over(self, part, batch)
+        begun.append(time.time())
+
+    def append(*_: object) -> None:
+        sys.stdout.write(f"{begun[0]} {time.time()} {imports}\n")
+        sys.stdout.flush()
+        os._exit(0)
+
+    EmbeddingPass._submit, StoreTask.append = submit, append  # type: ignore[method-assign]
     embedding = Embedding(encoder_plans(config)[0], config, out)
     with EmbeddingPass([embedding], config, Silent(), Meter(), lambda _: nullcontext()) as embedding_pass:
         list(embedding_pass.results(rows))

@@ -87,7 +87,7 @@ def _read(slide_id: str, path: Path) -> Marks:
     if not path.is_file():
         raise ArtifactError.absent(slide_id, "marks", str(path))
     try:
-        table = pq.read_table(path, partitioning=None)
+        table = pq.ParquetFile(path).read()
         head = json.loads(table.schema.metadata[_KEY])
         names = tuple(head["columns"])
         columns = [table.column(1 + k).to_numpy().astype(np.float32) for k in range(len(names))]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
+from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from threading import Lock
@@ -164,5 +165,6 @@ def _fingerprints(lineage: Lineage, config: Config, plan: EncoderPlan) -> dict[s
     }
 
 
+@lru_cache
 def _versions(builder: str) -> dict[str, str]:
     return {name: version(name) for name in sorted((*_LIBRARIES, *libraries(builder)))}

@@ -13,6 +13,8 @@ import json
 import os
 import stat
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -26,6 +28,8 @@ from wsi_features.store.provenance import Sha256
 COMMIT_FILE = "commit.json"
 
 _STRICT = ConfigDict(frozen=True, strict=True, extra="forbid")
+_READERS = 4
+"""Files that are hashed at once."""
 _NO_DIRECTORY_FSYNC = (errno.EINVAL, errno.ENOTSUP)
 
 
@@ -109,14 +113,18 @@ def verify_files(root: Path, record: CommitRecord) -> None:
 
 def verify_hashes(root: Path, record: CommitRecord) -> None:
     """Every recorded byte. Raises StoreError naming the first file that differs."""
-    for entry in record.files:
-        try:
-            with (root / entry.path).open("rb") as file:
-                found = hashlib.file_digest(file, "sha256").hexdigest()
-        except OSError as error:
-            raise StoreError.unreadable(str(root), entry.path, error.strerror or str(error)) from error
-        if found != entry.sha256:
-            raise StoreError.damaged(str(root), entry.path, f"SHA-256 {found[:16]}", entry.sha256[:16])
+    with ThreadPoolExecutor(_READERS, "hash") as executor:  # hashing lets other threads run
+        for entry, found in zip(record.files, executor.map(partial(_sha256, root), record.files), strict=True):
+            if found != entry.sha256:
+                raise StoreError.damaged(str(root), entry.path, f"SHA-256 {found[:16]}", entry.sha256[:16])
+
+
+def _sha256(root: Path, entry: FileEntry) -> str:
+    try:
+        with (root / entry.path).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise StoreError.unreadable(str(root), entry.path, error.strerror or str(error)) from error
 
 
 def flush_folder(path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +27,14 @@ class StoreContent:
     dim: int
     dtype: FeatureDtype
     provenance: Provenance
+
+    def known_arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """All stored arrays but `features` and `valid`, by name and in their stored types."""
+        return {
+            "coords": self.coords.astype(np.int32),
+            "grid": self.grid.astype(np.int32),
+            "columns": self.columns.astype(np.float32),
+        }
 
     def __len__(self) -> int:
         return len(self.coords)

@@ -49,6 +49,9 @@ class StoreWriter:
             self._work = make_work_directory(self._target)
             undo.callback(remove, self._work)
             create_array(self._work, self._specs[FEATURES])
+            # What is known before the first feature is: at the end the next slide, or the user, waits.
+            for name, values in self._content.known_arrays().items():
+                create_array(self._work, self._specs[name])[...] = values
             undo.pop_all()
         return self
 
@@ -84,7 +87,7 @@ class StoreWriter:
         self._refuse_first(bad_tile_mismatches(bad_tiles, content.coords, self._valid))
         fingerprint = content.provenance.fingerprint
         with writing(self._target):
-            self._write_all_but_features(work, bad_tiles)
+            self._write_rest(work, bad_tiles)
             seal(work, fingerprint, rows, content.dim, self._written)
             FeatureStore.open(work).check(features=False)
             publish(work, self._target, fingerprint)
@@ -139,15 +142,9 @@ class StoreWriter:
             made_by.slide_id, made_by.encoder_name, self._rows + row, float(value), content.dtype
         )
 
-    def _write_all_but_features(self, work: Path, bad_tiles: list[list[Any]]) -> None:
+    def _write_rest(self, work: Path, bad_tiles: list[list[Any]]) -> None:
         content = self._content
-        for name, values in (
-            ("coords", content.coords.astype(np.int32)),
-            ("grid", content.grid.astype(np.int32)),
-            ("valid", self._valid),
-            ("columns", content.columns.astype(np.float32)),
-        ):
-            create_array(work, self._specs[name])[...] = values
+        create_array(work, self._specs["valid"])[...] = self._valid
         own = {"column_names": list(content.column_names), "bad_tiles": bad_tiles}
         create_group(work, dict(sorted({**content.provenance.to_attributes(), **own}.items())))
 

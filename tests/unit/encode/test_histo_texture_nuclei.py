@@ -8,8 +8,17 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
+from scipy.spatial import cKDTree
 
-from wsi_features.encode.histo_texture.nuclei import FEATURES, FEW, Nuclei, labelled, nuclear_mask, nuclei_features
+from wsi_features.encode.histo_texture.nuclei import (
+    FEATURES,
+    FEW,
+    Nuclei,
+    labelled,
+    nearest_distances,
+    nuclear_mask,
+    nuclei_features,
+)
 from wsi_features.encode.histo_texture.planes import stain_planes
 
 Tile = npt.NDArray[np.uint8]
@@ -47,6 +56,14 @@ def before_drawing(tile: Tile, name: str) -> float:
 
 
 LATTICE = [(x, y) for x in range(24, 250, 40) for y in range(24, 190, 36)]
+
+
+@pytest.mark.parametrize("count", [2, 3, 40, 149, 150, 151, 400])
+def test_nearest_distances_are_those_of_a_tree_to_the_bit(count: int) -> None:
+    points = np.random.default_rng(count).uniform(0, 256, (count, 2))
+    points[1] = points[0]
+    wanted = cKDTree(points).query(points, k=2)[0][:, 1]
+    assert np.array_equal(nearest_distances(points), wanted)
 
 
 def test_every_separate_blob_is_counted() -> None:

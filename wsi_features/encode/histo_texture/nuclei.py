@@ -21,6 +21,8 @@ ABOVE_SURROUND = 12
 LEAST_LEVEL = 40
 """... and reaches that level (0.31 OD)."""
 LEAST_AREA = 6
+PAIRWISE = 150
+"""So many nuclei are compared with each other as fast as a tree finds the nearest (measured)."""
 FEW = 12
 """With that many nuclei their statistics count half: one nucleus more or less must not turn a feature round."""
 
@@ -146,13 +148,26 @@ def _spacing(nuclei: Nuclei, pixels: int) -> list[float]:
     The ratio is that of Clark and Evans 1954, Ecology 35:445: 1 for random, 2.15 for a
     hexagonal lattice, less than 1 for clusters.
     """
-    from scipy.spatial import cKDTree
-
     if len(nuclei) < 2:
         return [0.0, 0.0, 0.0]
-    nearest = cKDTree(nuclei.centres).query(nuclei.centres, k=2)[0][:, 1]
+    nearest = nearest_distances(nuclei.centres)
     random = 0.5 / np.sqrt(len(nuclei) / pixels)
     return [np.log1p(nearest.mean()), np.log1p(nearest.std()), nearest.mean() / random]
+
+
+def nearest_distances(points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Distance of each of two or more points (n, 2) to the nearest other, (n,).
+
+    Few points are compared with each other, which takes less time than a tree, and spares importing one.
+    """
+    if len(points) > PAIRWISE:
+        from scipy.spatial import cKDTree
+
+        tree: npt.NDArray[np.float64] = cKDTree(points).query(points, k=2)[0][:, 1]
+        return tree
+    squares = sum(np.square(axis[:, None] - axis) for axis in points.T)
+    np.fill_diagonal(squares, np.inf)
+    return np.asarray(np.sqrt(squares.min(axis=1)))
 
 
 def _clumping(mask: Image) -> float:

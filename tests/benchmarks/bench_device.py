@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 
 SMALL = "vit_small_patch16_224"
-LARGER = ("vit_small_patch16_224", "vit_large_patch16_224", "vit_huge_patch14_224")
+LARGER = ("vit_small_patch16_224", "vit_large_patch16_224", "vit_huge_patch14_224", "vit_giant_patch14_224")
 PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16", "fp16")
 ACCELERATIONS: tuple[Acceleration, ...] = ("none", "graph", "compile")
 TILES, ROUNDS = 32, 4

@@ -67,6 +67,10 @@ SCRIPTS = {
 }
 
 
+SLOW = ("openmidnight",)
+"""A network of DINOv2's own code, whose conversion other tests compare to the bit: 11 s."""
+
+
 @pytest.fixture(scope="module")
 def slide_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("slides") / "s.svs"
@@ -124,7 +128,9 @@ def cosines(one: np.ndarray, two: np.ndarray) -> np.ndarray:
     return (a * b).sum(1) / (np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1))
 
 
-@pytest.mark.parametrize("name", SCRIPTS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.full if name in SLOW else ()) for name in SCRIPTS]
+)
 def test_a_stored_row_is_what_a_plain_script_makes_of_the_tile(name: str, slide_path: Path, tmp_path: Path) -> None:
     script, card = SCRIPTS[name], card_named(name)
     torch.save(published(script, network_of(script)), tmp_path / "w.pt")

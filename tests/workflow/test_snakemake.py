@@ -61,7 +61,7 @@ class Project:
         return {str(path.parent.relative_to(self.folder)): path.stat().st_mtime_ns for path in records}
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """Three slides in two shards, run to the end."""
     project = Project(tmp_path_factory.mktemp("project"), tmp_path_factory.mktemp("slides"))

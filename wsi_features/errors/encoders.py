@@ -28,6 +28,14 @@ class EncoderError(UsageError):
         )
 
     @classmethod
+    def no_gpu_to_decode(cls, device: str) -> EncoderError:
+        """Pixels of nvJPEG are asked for, which no CPU makes."""
+        return cls(
+            f"`read.decode` is nvjpeg, which decodes on a GPU, but the device is {device!r} here. Set it to exact or "
+            "scaled, whose features are others, or run where there is a GPU."
+        )
+
+    @classmethod
     def out_of_memory(cls, device: str) -> EncoderError:
         """Halving the batch has come down to one tile."""
         return cls(

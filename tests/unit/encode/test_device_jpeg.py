@@ -135,7 +135,9 @@ def test_blocks_are_averaged_as_on_the_cpu(reduction: int) -> None:
 
 def test_a_machine_without_a_gpu_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(EncoderError, match="torch sees 0 CUDA device"):
+    with pytest.raises(
+        EncoderError, match="`read.decode` is nvjpeg, .*device is 'cpu' here. Set it to exact or scaled"
+    ):
         device_jpeg("auto")
 
 

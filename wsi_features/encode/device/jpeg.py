@@ -73,7 +73,7 @@ def device_jpeg(wanted: str) -> DeviceJpeg:
     """The decoder of the GPU `wanted`. Raises EncoderError where there is none: its pixels are its own."""
     device = choose_device(wanted)
     if device.type != "cuda":
-        raise EncoderError.no_device("cuda", 0)
+        raise EncoderError.no_gpu_to_decode(str(device))
     return DeviceJpeg(device)
 
 

@@ -141,6 +141,7 @@ def test_an_added_slide_runs_alone(project: Project) -> None:
     assert [Path(path).stem for path in after if path not in before] == ["d"]
 
 
+@pytest.mark.full
 def test_reordered_slides_are_not_redone(project: Project) -> None:
     before = project.written()
     project.list_slides("c", "a", "b")
@@ -167,6 +168,7 @@ def test_a_broken_slide_fails_the_run_but_not_the_others_until_it_is_repaired(pr
     assert project.status()["d"]["status"] == "ok"
 
 
+@pytest.mark.full
 def test_accepted_reasons_let_the_run_succeed(project: Project) -> None:
     (project.folder / "c.svs").write_bytes(b"no slide")
     project.list_slides("a", "b", "c", own="c")

@@ -57,10 +57,6 @@ def _read(index: TiffIndex, run: Sequence[Place]) -> list[bytes | str]:
         if len(run) > 1:
             return [found for place in run for found in _read(index, [place])]
         return [error.strerror or "the disk does not give it"]
-    if len(run) == 1:
-        return [data if len(data) == end - start else STATE_TEXTS[TileState.BEYOND]]
     parts = [data[at - start : at - start + count] for _, at, count in run]
-    wanted = [count for _, _, count in run]
-    return [
-        part if len(part) == count else STATE_TEXTS[TileState.BEYOND] for part, count in zip(parts, wanted, strict=True)
-    ]
+    cut = STATE_TEXTS[TileState.BEYOND]
+    return [part if len(part) == count else cut for part, (_, _, count) in zip(parts, run, strict=True)]

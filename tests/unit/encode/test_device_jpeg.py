@@ -115,6 +115,18 @@ def test_what_the_decoder_refuses_is_left_to_the_cpu() -> None:
     assert decoder([b"\xff\xd8\xff\xd9", None], BLOCK, 1) == [None, None]
 
 
+def test_one_block_that_is_refused_costs_only_itself() -> None:
+    def picky(streams: list[torch.Tensor], _: torch.device) -> list[torch.Tensor]:
+        if any(len(stream) == 5 for stream in streams):
+            raise RuntimeError("nvjpegDecode failed: JPEG_NOT_SUPPORTED")
+        return [torch.full((3, BLOCK.height, BLOCK.width), len(stream), dtype=torch.uint8) for stream in streams]
+
+    streams = [b"\xff\xd8\xff\xd9", b"\xff\xd8.\xff\xd9", b"\xff\xd8..\xff\xd9"]
+    first, second, third = DeviceJpeg(torch.device("cpu"), picky)(streams, BLOCK, 2)
+    assert second is None
+    assert [int(block.mean()) for block in (first, third) if block is not None] == [4, 6]
+
+
 def test_another_fault_of_the_decoder_is_no_refusal() -> None:
     def broken(*_: object) -> list[torch.Tensor]:
         raise RuntimeError("expected a tensor")

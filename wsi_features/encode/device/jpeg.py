@@ -53,7 +53,14 @@ class DeviceJpeg:
                 found[i] = block
         return found
 
-    def _blocks(self, streams: list[bytes], size: Size, reduction: int) -> list[U8] | list[None]:
+    def _blocks(self, streams: list[bytes], size: Size, reduction: int) -> list[U8 | None]:
+        """The blocks of all streams; where they are refused together, each alone, so that one costs only itself."""
+        found = self._together(streams, size, reduction)
+        if found is not None:
+            return found
+        return [None] if len(streams) == 1 else [b for one in streams for b in self._blocks([one], size, reduction)]
+
+    def _together(self, streams: list[bytes], size: Size, reduction: int) -> list[U8 | None] | None:
         import torch
 
         tensors = [torch.frombuffer(bytearray(stream), dtype=torch.uint8) for stream in streams]
@@ -63,9 +70,9 @@ class DeviceJpeg:
             except RuntimeError as error:
                 if "decode" not in str(error).lower() and "jpeg" not in str(error).lower():
                     raise
-                return [None] * len(streams)
+                return None
             if any(picture.shape != (3, size.height, size.width) for picture in pictures):
-                return [None] * len(streams)
+                return None
             return list(averaged(torch.stack(pictures), reduction).permute(0, 2, 3, 1).contiguous().cpu().numpy())
 
 

@@ -24,7 +24,7 @@ def _lines(shard: str, meter: dict[str, Any]) -> list[str]:
         f"shard {shard}: {meter['tiles']:,} tiles in {meter['seconds']:.1f} s, {meter['tiles_per_second']:.1f} a second, "
         f"encoders busy {meter['busy_share']:.0%}"
     )
-    parts = ("opening", "reading", "decoding", "resampling", "finishing")
+    parts = ("opening", "reading", "decoding", "resampling", "measuring", "finishing")
     reading = " ".join(f"{name} {stream[name]:.2f}" for name in parts).replace("finishing", "stain")
     read = f"{stream['bytes_read'] / 1e6:,.1f} MB, {stream['blocks']:,} blocks decoded"
     waits = f"for tiles {stream['for_batches']:.2f}, for features {meter['waiting']:.2f}"

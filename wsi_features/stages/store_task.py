@@ -37,7 +37,7 @@ class StoreTask:
         """The features (b, dim) of the next batch."""
         with slide_boundary(self.slide_id, "embed", self.fail):
             if self.result is None:
-                self._opened().append(features, batch.valid)
+                self._opened().append(features, batch.valid, batch.columns)
                 rows = batch.rows[~batch.valid].tolist()
                 self._bad += zip(rows, batch.problems, strict=True)
                 self._refuse_damage()

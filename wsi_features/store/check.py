@@ -39,7 +39,7 @@ def content_mismatches(content: StoreContent) -> Iterator[Mismatch]:
         yield Mismatch("the feature dtype", content.dtype, " or ".join(FEATURE_DTYPES))
     if content.dim < 1:
         yield Mismatch("the feature dimension", content.dim, "1 or more")
-    yield from _names(content.column_names)
+    yield from _names(content.all_columns)
     wanted = {"coords": (rows, 2), "grid": (rows, 2), "columns": (rows, len(content.column_names))}
     for name, shape in wanted.items():
         found = getattr(content, name).shape

@@ -1,4 +1,4 @@
-"""What a store will hold besides the features: all of it is known before embedding starts."""
+"""What a store will hold besides the features: all that is known before embedding starts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ class StoreContent:
     """The tiles of one slide, in raster order, and how their features will be stored.
 
     `coords` int64 or int32 (n, 2) holds level-0 top-left x, y; `grid` int32 (n, 2) column, row;
-    `columns` float32 (n, c) one measured quantity per name. `dim` is the width of a feature vector.
+    `columns` float32 (n, c) one quantity per name of `column_names` that is known beforehand. Those of `measured` are
+    measured while embedding, and stored after them. `dim` is the width of a feature vector.
     """
 
     coords: npt.NDArray[np.int64] | npt.NDArray[np.int32]
@@ -27,14 +28,16 @@ class StoreContent:
     dim: int
     dtype: FeatureDtype
     provenance: Provenance
+    measured: tuple[str, ...] = ()
+
+    @property
+    def all_columns(self) -> tuple[str, ...]:
+        """Names of all columns in the stored order."""
+        return (*self.column_names, *self.measured)
 
     def known_arrays(self) -> dict[str, npt.NDArray[Any]]:
-        """All stored arrays but `features` and `valid`, by name and in their stored types."""
-        return {
-            "coords": self.coords.astype(np.int32),
-            "grid": self.grid.astype(np.int32),
-            "columns": self.columns.astype(np.float32),
-        }
+        """The stored arrays that can be written at once, by name and in their stored types."""
+        return {"coords": self.coords.astype(np.int32), "grid": self.grid.astype(np.int32)}
 
     def __len__(self) -> int:
         return len(self.coords)

@@ -37,9 +37,11 @@ class StoreWriter:
         wanted = content.provenance.slide_id + SUFFIX
         if target.name != wanted:
             self._refuse_first([Mismatch("the name of its folder", target.name, wanted)])
-        self._specs = array_specs(len(content), content.dim, len(content.column_names), content.dtype)
+        self._specs = array_specs(len(content), content.dim, len(content.all_columns), content.dtype)
         self._chunk = np.empty(self._specs[FEATURES].chunks, dtype=content.dtype)
         self._valid = np.zeros(len(content), dtype=np.bool_)
+        measured = np.full((len(content), len(content.measured)), np.nan, np.float32)
+        self._columns = np.hstack([content.columns.astype(np.float32), measured])
         self._rows = 0
         self._written: list[FileEntry] = []
         self._work: Path | None = None
@@ -60,14 +62,22 @@ class StoreWriter:
             remove(self._work)
             self._work = None
 
-    def append(self, features: npt.NDArray[np.float32], valid: npt.NDArray[np.bool_]) -> None:
+    def append(
+        self,
+        features: npt.NDArray[np.float32],
+        valid: npt.NDArray[np.bool_],
+        columns: npt.NDArray[np.float32] | None = None,
+    ) -> None:
         """Add the next tiles: `features` (b, dim) in row order, `valid` (b,); rows that are not valid become NaN.
+
+        `columns` (b, c) holds what was measured, where anything was to be.
 
         Raises NonFiniteFeaturesError for the first valid row that the stored dtype cannot hold.
         """
         work = self._require_work()
         self._require_fit(features, valid)
         self._valid[self._rows : self._rows + len(valid)] = valid
+        self._take_columns(columns, len(valid))
         done = 0
         while done < len(valid):
             done += self._taken(work, features[done:], valid[done:])
@@ -109,6 +119,14 @@ class StoreWriter:
         if total > len(self._content):
             self._refuse_first([Mismatch("the number of feature rows", f"{total} or more", len(self._content))])
 
+    def _take_columns(self, columns: npt.NDArray[np.float32] | None, count: int) -> None:
+        found = (count, 0) if columns is None else columns.shape
+        wanted = (count, len(self._content.measured))
+        if found != wanted:
+            self._refuse_first([Mismatch("the shape of a batch of columns", found, wanted)])
+        if columns is not None and wanted[1]:
+            self._columns[self._rows : self._rows + count, -wanted[1] :] = columns
+
     def _taken(self, work: Path, features: npt.NDArray[np.float32], valid: npt.NDArray[np.bool_]) -> int:
         """Take rows up to the end of the chunk, and write the chunk once it is whole; returns how many."""
         start = self._rows % len(self._chunk)
@@ -145,7 +163,8 @@ class StoreWriter:
     def _write_rest(self, work: Path, bad_tiles: list[list[Any]]) -> None:
         content = self._content
         create_array(work, self._specs["valid"])[...] = self._valid
-        own = {"column_names": list(content.column_names), "bad_tiles": bad_tiles}
+        create_array(work, self._specs["columns"])[...] = self._columns
+        own = {"column_names": list(content.all_columns), "bad_tiles": bad_tiles}
         create_group(work, dict(sorted({**content.provenance.to_attributes(), **own}.items())))
 
     def _refuse_first(self, mismatches: Iterable[Mismatch]) -> None:

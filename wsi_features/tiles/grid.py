@@ -7,7 +7,7 @@ the same grid on any machine.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -79,6 +79,8 @@ class TileGrid:
 class TileBatch:
     """Some tiles' pixels: uint8 (b, size, size, 3), their row numbers (b,) and whether each is valid (b,).
 
+    `columns` float32 (b, c) is what was measured on the pixels as they were read; c is 0 where nothing was.
+
     An invalid tile keeps its place with filler pixels, and its features are never stored.
     `problems` says why, one text per invalid tile, in row order.
     """
@@ -87,6 +89,7 @@ class TileBatch:
     rows: npt.NDArray[np.int64]
     valid: npt.NDArray[np.bool_]
     problems: tuple[str, ...] = ()
+    columns: npt.NDArray[np.float32] = field(default_factory=lambda: np.empty((0, 0), np.float32))
 
 
 def tile_scale(  # noqa: PLR0913 - the fields of a tile recipe, by name

@@ -26,6 +26,7 @@ from wsi_features.tiles.recipe import ReadRecipe
 from wsi_features.tiles.watch import StreamTimes, Watch
 
 U8 = npt.NDArray[np.uint8]
+F32 = npt.NDArray[np.float32]
 SlideOpener = Callable[[], Slide]
 
 _TILES_APART = 16
@@ -37,8 +38,9 @@ class TileSource:
     """The tiles wanted of one slide: those of `grid` from row `first` on, read at `scale` as `recipe` says.
 
     The slide is opened in a thread of the stream, and closed there. `finish` changes finished tiles, uint8
-    (b, size, size, 3), in place, in the thread that made them. `decoder` is asked first to decode stored blocks. `key` is the caller's: it comes back with everything
-    that the stream says of this source.
+    (b, size, size, 3), in place, in the thread that made them; before that, `measure` gives the `measures` columns
+    float32 (b, measures) of them. `decoder` is asked first to decode stored blocks. `key` is the caller's: it comes back
+    with everything that the stream says of this source.
     """
 
     slide_id: str
@@ -48,6 +50,8 @@ class TileSource:
     recipe: ReadRecipe
     first: int = 0
     finish: Callable[[U8], object] | None = None
+    measure: Callable[[U8], F32] | None = None
+    measures: int = 0
     decoder: BlockDecoder | None = None
     key: object = None
 
@@ -61,12 +65,13 @@ class Filling:
     pixels: U8
     valid: npt.NDArray[np.bool_]
     waiting: int
+    columns: F32
     problems: dict[int, str] = field(default_factory=dict)
 
     def batch(self) -> TileBatch:
         """The finished batch."""
         problems = tuple(self.problems[row] for row in sorted(self.problems))
-        return TileBatch(self.pixels, self.rows, self.valid, problems)
+        return TileBatch(self.pixels, self.rows, self.valid, problems, self.columns)
 
 
 class Reading:
@@ -135,7 +140,8 @@ class Reading:
         start = self.source.first + number * self._batch
         rows = np.arange(start, start + len(pixels))
         units = np.searchsorted(self._starts, [start, start + len(pixels)])
-        filling = Filling(number, rows, pixels, np.ones(len(rows), np.bool_), int(units[1] - units[0]))
+        columns = np.full((len(rows), self.source.measures), np.nan, np.float32)
+        filling = Filling(number, rows, pixels, np.ones(len(rows), np.bool_), int(units[1] - units[0]), columns)
         self.fillings[number] = filling
         return filling
 
@@ -165,6 +171,11 @@ class Reading:
             times.decoding += rest
         else:
             times.resampling += rest
+        if self.source.measure is not None:
+            part = slice(offset, offset + end - first)
+            filling.columns[part] = np.where(filling.valid[part, None], self.source.measure(slots), np.float32("nan"))
+            made, measured = perf_counter(), made
+            times.measuring += made - measured
         if self.source.finish is not None:
             self.source.finish(slots)
             times.finishing += perf_counter() - made

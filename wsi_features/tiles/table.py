@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,9 @@ from wsi_features.tiles.grid import TileGrid, TileScale
 
 _KEY = b"wsi_features"
 
+_EXTRA = "extra:"
+"""What the names of further columns begin with in the file, so that none is taken for a tile's own."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TileTable:
@@ -23,7 +27,8 @@ class TileTable:
 
     `tissue_share` is float32 (n,), 0 to 1. `fingerprint` is that of the tiles stage;
     `candidates` counts the tiles of the full grid. `bounds` is the scanned area in level-0
-    pixels that the grid covers, None where it covers the whole slide.
+    pixels that the grid covers, None where it covers the whole slide. `extra` holds further
+    columns (n,) by name, of numbers or text, which come with the tiles' source.
     """
 
     grid: TileGrid
@@ -33,6 +38,7 @@ class TileTable:
     candidates: int
     fingerprint: str
     bounds: Region | None = None
+    extra: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.grid)
@@ -43,13 +49,14 @@ def write_tiles(path: Path, table: TileTable) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    columns = {
+    columns: dict[str, npt.NDArray[Any]] = {
         "x": table.grid.origins[:, 0],
         "y": table.grid.origins[:, 1],
         "column": table.grid.index[:, 0],
         "row": table.grid.index[:, 1],
         "tissue_share": table.tissue_share,
     }
+    columns |= {_EXTRA + name: values for name, values in table.extra.items()}
     about = {
         "fingerprint": table.fingerprint,
         "scale": asdict(table.scale),
@@ -89,6 +96,7 @@ def _table(arrow: Any, about: dict[str, Any]) -> TileTable:
         about["candidates"],
         about["fingerprint"],
         Region(**bounds) if bounds else None,
+        {name.removeprefix(_EXTRA): _any_column(arrow, name) for name in arrow.column_names if name.startswith(_EXTRA)},
     )
 
 
@@ -96,6 +104,14 @@ def _column(arrow: Any, name: str) -> npt.NDArray[Any]:
     """A column by way of DLPack: pyarrow's own `to_numpy` imports pandas, which takes half a second."""
     chunks = [np.from_dlpack(chunk) for chunk in arrow[name].chunks]
     return np.concatenate(chunks) if chunks else np.empty(0)
+
+
+def _any_column(arrow: Any, name: str) -> npt.NDArray[Any]:
+    """A column of numbers, or of text, which has no DLPack."""
+    import pyarrow as pa
+
+    text = pa.types.is_string(arrow[name].type) or pa.types.is_large_string(arrow[name].type)
+    return np.array(arrow[name].to_pylist(), dtype=np.str_) if text else _column(arrow, name)
 
 
 def _scale(written: dict[str, Any]) -> TileScale:

@@ -12,8 +12,8 @@ class StreamTimes:
     """Where a stream's time went so far, summed over its threads; it may be read while the stream runs.
 
     `opening` covers opening and planning, `reading` waiting for the file, `resampling` all that makes tiles of decoded
-    blocks. Readers that give no blocks do all of it in one: that is `decoding`. `finishing` is what sources have done
-    to their tiles: stain normalization. `for_consumer` is how long threads had nothing to do because enough batches
+    blocks. Readers that give no blocks do all of it in one: that is `decoding`. `measuring` is what
+    sources have measured of their tiles, `finishing` what they have done to them: stain normalization. `for_consumer` is how long threads had nothing to do because enough batches
     were ready, `for_batches` how long the consumer waited for one. `ready` is how many batches lay ready each time the
     consumer took one, `taken` how many it took.
     """
@@ -22,6 +22,7 @@ class StreamTimes:
     reading: float = 0.0
     decoding: float = 0.0
     resampling: float = 0.0
+    measuring: float = 0.0
     finishing: float = 0.0
     for_consumer: float = 0.0
     for_batches: float = 0.0

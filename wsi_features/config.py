@@ -60,7 +60,13 @@ class ReportOptions(_Section):
 class Tuning(_Section):
     """How fast the work is done. Nothing here changes a number, so nothing here causes a rerun."""
 
-    device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto, cpu, cuda or cuda:1")
+    device: str = Field(
+        "auto",
+        pattern=r"^(auto|cuda|(cpu|cuda:\d+)(,(cpu|cuda:\d+))*)$",
+        description="auto or cuda for all GPUs that are free, cpu, cuda:1, or several such as cuda:0,cuda:2",
+    )
+    gpus: int = Field(0, ge=0, description="GPUs that one job takes with auto and cuda; 0 takes all that are free")
+    jobs_per_gpu: int = Field(1, ge=1, le=16, description="Jobs that may share one GPU outside of a scheduler")
     batch: int = Field(64, ge=1, le=65536, description="Tiles in one batch")
     workers: int = Field(
         0, ge=0, le=1024, description="Threads that read and compute; 0 takes the cores of this process"

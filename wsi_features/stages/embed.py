@@ -7,7 +7,7 @@ caller's thread feeds the encoders, and one thread writes. Encoders that agree o
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from functools import partial
@@ -89,7 +89,7 @@ class EmbeddingPass:
             for task in work.tasks:
                 task.abandon()
 
-    def results(self, rows: Sequence[ManifestRow]) -> Iterator[tuple[ManifestRow, SlideResult]]:
+    def results(self, rows: Iterable[ManifestRow]) -> Iterator[tuple[ManifestRow, SlideResult]]:
         """Embed the slides; each is given back, in order, once its stores are complete or have failed."""
         tuning = self._config.tuning
         sources = self._sources(rows)
@@ -148,7 +148,7 @@ class EmbeddingPass:
             work = self._works.popleft()
             yield work.row, work.ended()
 
-    def _sources(self, rows: Sequence[ManifestRow]) -> Iterator[TileSource]:
+    def _sources(self, rows: Iterable[ManifestRow]) -> Iterator[TileSource]:
         """What is to be read, slide by slide; gone through by a thread of the stream."""
         recipe = self._config.read
         for row in rows:

@@ -41,6 +41,8 @@ class Embedding:
     feature_set: str = field(init=False)
     uploads: Uploads | None = None
     _encoder: Encoder | None = field(default=None, init=False)
+    _reported: EncoderShare = field(default=EncoderShare("", 0, 0), init=False)
+    _told: tuple[str, ...] = field(default=(), init=False)
     _building: Lock = field(default_factory=Lock, init=False)
 
     def __post_init__(self) -> None:
@@ -76,6 +78,11 @@ class Embedding:
         """Whether it surely computes on the CPU; loads no library to find out."""
         return self.plan.card.builder == "histo-texture" or not may_compute_elsewhere(self.config.tuning.device)
 
+    @property
+    def name(self) -> str:
+        """On the encoder's card."""
+        return self.plan.card.name
+
     def target(self, slide_id: str) -> Path:
         """Where the store of a slide lies."""
         return self.out.store(self.feature_set, slide_id)
@@ -96,18 +103,19 @@ class Embedding:
             provenance=_provenance(self, lineage, table, stain),
         )
 
-    @property
-    def share(self) -> EncoderShare | None:
-        """What its device took so far; None before the encoder is built."""
+    def taken(self) -> EncoderShare | None:
+        """What its device took since this was last asked; None before the encoder is built."""
         if self._encoder is None:
             return None
-        seconds = self._encoder.seconds
-        return EncoderShare(self._encoder.device, seconds.transfer, seconds.model)
+        seconds, before = self._encoder.seconds, self._reported
+        self._reported = EncoderShare(self._encoder.device, seconds.transfer, seconds.model)
+        return EncoderShare(self._encoder.device, seconds.transfer - before.transfer, seconds.model - before.model)
 
-    @property
     def notes(self) -> tuple[str, ...]:
-        """What a person should know of how the encoder ran."""
-        return self._encoder.notes if self._encoder is not None else ()
+        """What a person should know of how the encoder ran, since this was last asked."""
+        told = self._encoder.notes if self._encoder is not None else ()
+        before, self._told = self._told, told
+        return tuple(note for note in told if note not in before)
 
     def close(self) -> None:
         """Release the encoder."""

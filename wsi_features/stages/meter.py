@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field, replace
 from time import perf_counter
-from typing import Any
+from typing import Any, Protocol
 
 from wsi_features.tiles.watch import StreamTimes
 
@@ -21,6 +22,20 @@ class EncoderShare:
     model: float
 
 
+class Metered(Protocol):
+    """An encoder that tells what its device took; None before it is built."""
+
+    @property
+    def name(self) -> str:
+        """On its card."""
+
+    def taken(self) -> EncoderShare | None:
+        """Seconds since it was last asked."""
+
+    def notes(self) -> tuple[str, ...]:
+        """What a person should know, since it was last asked."""
+
+
 @dataclass(slots=True)
 class Meter:
     """Seconds of one pass over the slides of a shard.
@@ -28,6 +43,7 @@ class Meter:
     `stream` is summed over the reading threads. `submitting` and `waiting` are the main thread's: handing batches
     to the encoders, and waiting for their features. `writing` is the writer thread's. `encoders` has what each
     encoder's device took, by name, and `notes` are theirs, of batches halved for lack of memory and the like.
+    Where the slides are shared out to several `devices`, the seconds of all are added up.
     """
 
     started: float = field(default_factory=perf_counter)
@@ -36,6 +52,7 @@ class Meter:
     waiting: float = 0.0
     writing: float = 0.0
     tiles: int = 0
+    devices: int = 1
     encoders: dict[str, EncoderShare] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
@@ -49,12 +66,29 @@ class Meter:
         """Share of the pass in which the encoders had work: as their GPU says, or all but the waiting for tiles."""
         seconds = max(self.seconds, 1e-9)
         on_gpu = [share.model for share in self.encoders.values() if share.device != "cpu"]
-        return min(1.0, sum(on_gpu) / seconds) if on_gpu else max(0.0, 1 - self.stream.for_batches / seconds)
+        waited = self.stream.for_batches / self.devices
+        return min(1.0, sum(on_gpu) / self.devices / seconds) if on_gpu else max(0.0, 1 - waited / seconds)
 
     @property
     def queue(self) -> float:
         """Batches that lay ready when one was taken, in the mean, that one among them."""
         return self.stream.ready / max(self.stream.taken, 1)
+
+    def add(self, other: Meter) -> None:
+        """Add what a pass on another device took, beside this one."""
+        self.stream.add(other.stream)
+        for name in ("submitting", "waiting", "writing", "tiles"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+
+    def note_encoders(self, encoders: Iterable[Metered]) -> None:
+        """Add what the encoders of one device say of themselves."""
+        for encoder in encoders:
+            if (share := encoder.taken()) is not None:
+                before = self.encoders.get(encoder.name, EncoderShare(share.device, 0, 0))
+                self.encoders[encoder.name] = replace(
+                    share, transfer=before.transfer + share.transfer, model=before.model + share.model
+                )
+            self.notes += encoder.notes()
 
     def facts(self) -> dict[str, Any]:
         """The figures for a record, rounded."""
@@ -67,7 +101,12 @@ class Meter:
             "queue": self.queue,
             "tiles_per_second": self.tiles / max(self.seconds, 1e-9),
         }
-        counted: dict[str, Any] = {"stream": asdict(self.stream), "tiles": self.tiles, "notes": list(self.notes)}
+        counted: dict[str, Any] = {
+            "stream": asdict(self.stream),
+            "tiles": self.tiles,
+            "devices": self.devices,
+            "notes": list(self.notes),
+        }
         counted["encoders"] = {name: asdict(share) for name, share in self.encoders.items()}
         counted["advice"] = self.advice()
         return {name: round(value, 3) for name, value in own.items()} | _rounded(counted)

@@ -11,14 +11,12 @@ from wsi_features.cohort.manifest import ManifestRow
 from wsi_features.cohort.outputs import Outputs
 from wsi_features.cohort.records import Record, SlideResult, read_record, write_record
 from wsi_features.config import Config
-from wsi_features.encode.device.uploads import Uploads
 from wsi_features.stages.boundary import guarded
 from wsi_features.stages.crash import CrashWatch
-from wsi_features.stages.embed import EmbeddingPass
-from wsi_features.stages.embedding import Embedding, cores
 from wsi_features.stages.encoders import encoder_plans
 from wsi_features.stages.isolation import Inspector
 from wsi_features.stages.meter import Meter
+from wsi_features.stages.passes import embedding_work
 from wsi_features.stages.progress import Progress
 from wsi_features.stages.stain import stain_of
 from wsi_features.stages.tiles import tiles_of
@@ -86,14 +84,8 @@ def _work(stage: str, config: Config, out: Outputs, progress: Progress) -> Itera
     elif stage == "stain":
         yield partial(_one_by_one, stage, lambda row: stain_of(row, config, out))
     else:
-        uploads = Uploads(cores(config.tuning.workers))
-        embeddings = [Embedding(plan, config, out, uploads) for plan in encoder_plans(config)]
-        try:
-            yield partial(_in_one_pass, embeddings, config, progress)
-        finally:
-            for embedding in embeddings:
-                embedding.close()
-            uploads.close()
+        with embedding_work(config, out, progress) as work:
+            yield work
 
 
 def _one_by_one(
@@ -106,20 +98,3 @@ def _one_by_one(
 def _watched(watch: CrashWatch, work: Callable[[ManifestRow], SlideResult], row: ManifestRow) -> SlideResult:
     with watch.current(row):
         return work(row)
-
-
-def _in_one_pass(
-    embeddings: Sequence[Embedding],
-    config: Config,
-    progress: Progress,
-    rows: Sequence[ManifestRow],
-    watch: CrashWatch,
-    meter: Meter,
-) -> Results:
-    """Slides of which one crashed the process before come last, each in a pass of its own."""
-    together = [row for row in rows if row.slide_id not in watch.alone]
-    for group in (together, *([row] for row in rows if row.slide_id in watch.alone)):
-        with EmbeddingPass(embeddings, config, progress, meter, watch.current) as embedding_pass:
-            yield from embedding_pass.results(group)
-    meter.encoders = {e.plan.card.name: share for e in embeddings if (share := e.share) is not None}
-    meter.notes = tuple(note for embedding in embeddings for note in embedding.notes)

@@ -37,6 +37,14 @@ def choose_device(wanted: str) -> torch.device:
     return torch.device("cuda", index)
 
 
+def present_gpus() -> list[tuple[str, str]]:
+    """The GPUs that this process sees: the name that torch gives each, and one that all processes of a machine share."""
+    import torch
+
+    found = [torch.cuda.get_device_properties(i) for i in range(torch.cuda.device_count())]
+    return [(f"cuda:{i}", str(getattr(gpu, "uuid", "") or f"{gpu.name}-{i}")) for i, gpu in enumerate(found)]
+
+
 def may_compute_elsewhere(wanted: str, nodes: Sequence[Path] = _DEVICE_NODES) -> bool:
     """Whether `choose_device(wanted)` may be another device than the CPU; where no driver has a node, it cannot be."""
     return wanted not in {"cpu", "auto"} or (wanted == "auto" and any(node.exists() for node in nodes))

@@ -74,6 +74,11 @@ class Tuning(_Section):
     acceleration: Acceleration = Field(
         "none", description="graph or compile: a faster network on a GPU, used where its features equal the plain one's"
     )
+    scratch: str = Field(
+        "",
+        description="Local folder, such as $TMPDIR, that slides are copied to ahead of reading; empty reads in place",
+    )
+    scratch_gib: float = Field(100, gt=0, description="Most space that copies of slides take in it, GiB")
     slides_per_shard: int = Field(32, ge=1, description="Slides in one cluster job")
     inspect_seconds: float = Field(30, gt=0, le=86400, description="Time to open a slide in; one that needs more fails")
     inspect_mib: int = Field(2048, ge=256, description="Memory to open a slide in, MiB; one that needs more fails")

@@ -48,6 +48,7 @@ HEAVY = {
     "onnxruntime": {"encode"},
     "zarr": {"store"},
     "google_crc32c": {"store"},
+    "fsspec": {"slides"},
     "openslide": {"slides"},
     "tifffile": {"slides"},
     "imagecodecs": {"slides"},

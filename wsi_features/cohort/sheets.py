@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from wsi_features.cohort.manifest import COLUMNS, Manifest, ManifestRow, refuse_duplicates, safe_slide_id
 from wsi_features.errors import ManifestError, manifest_problem
 from wsi_features.slides.folders import slide_folder
+from wsi_features.slides.remote import is_remote, remote_name
 
 SHEET_SUFFIXES = (".csv", ".tsv", ".txt")
 SLIDE_SUFFIXES = (
@@ -44,7 +45,9 @@ def manifest_from(sources: Sequence[str]) -> Manifest:
     rows: list[ManifestRow] = []
     for source in sources:
         path = Path(source)
-        if path.suffix.lower() in SHEET_SUFFIXES and not path.is_dir():
+        if is_remote(source):
+            rows.append(ManifestRow(slide_id=safe_slide_id(Path(remote_name(source)).stem), path=source))
+        elif path.suffix.lower() in SHEET_SUFFIXES and not path.is_dir():
             rows += read_sheet(path).rows
         else:
             rows += [_row_of_file(file) for file in slide_files(source)]
@@ -197,7 +200,7 @@ def _row_problems(path: Path, line: int, record: dict[str, str], first_line: dic
         problems.append(manifest_problem(name, line, "slide_id", row.slide_id, wanted))
     for column in ("path", "annotations"):
         file = getattr(row, column)
-        if file and not row.skip and not Path(file).exists():
+        if file and not row.skip and not (is_remote(file) and column == "path") and not Path(file).exists():
             problems.append(
                 manifest_problem(
                     name, line, column, record[column], f"No such file: {file!r}. Correct it, or fill `skip`."
@@ -211,7 +214,7 @@ def _row(path: Path, record: dict[str, str]) -> ManifestRow:
     for column in ("mpp", "plane"):
         values[column] = values.get(column) or None
     for column in ("path", "annotations"):
-        if values.get(column):
+        if values.get(column) and not is_remote(record[column].strip()):
             values[column] = _absolute(_present(path.parent, record[column]))
     return ManifestRow.model_validate(values)
 

@@ -18,12 +18,14 @@ from wsi_features.cohort.manifest import ManifestRow
 from wsi_features.cohort.records import SlideResult
 from wsi_features.config import Config
 from wsi_features.encode.encoder import Pending
+from wsi_features.slides import Slide
 from wsi_features.stages.boundary import slide_boundary
 from wsi_features.stages.embedding import Embedding, cores
 from wsi_features.stages.meter import Meter
 from wsi_features.stages.opened import opened_for
 from wsi_features.stages.progress import Progress
 from wsi_features.stages.slide_work import Part, SlideWork, Watched, planned
+from wsi_features.stages.staging import Staging
 from wsi_features.stages.store_task import StoreTask
 from wsi_features.tiles import TileBatch
 from wsi_features.tiles.blocks import BlockDecoder
@@ -69,14 +71,20 @@ class EmbeddingPass:
     """Slides through encoders, for one `with` block; results come as slides end."""
 
     def __init__(
-        self, embeddings: Sequence[Embedding], config: Config, progress: Progress, meter: Meter, watched: Watched
+        self,
+        embeddings: Sequence[Embedding],
+        config: Config,
+        progress: Progress,
+        meter: Meter,
+        watched: Watched,
+        staging: Staging | None = None,
     ) -> None:
         self._embeddings, self._config, self._progress = embeddings, config, progress
         self._meter, self._watched = meter, watched
         self._writer, self._builder = WriterThread(), ThreadPoolExecutor(1, "encoder")
         self._in_flight: deque[Callable[[], None]] = deque()
         self._works: deque[SlideWork] = deque()
-        self._decoder = _decoder(config)
+        self._decoder, self._staging = _decoder(config), staging
 
     def __enter__(self) -> EmbeddingPass:
         return self
@@ -146,7 +154,13 @@ class EmbeddingPass:
     def _ended(self) -> Iterator[tuple[ManifestRow, SlideResult]]:
         while self._works and all(task.done for task in self._works[0].tasks):
             work = self._works.popleft()
+            if self._staging is not None:
+                self._staging.done(work.row)
             yield work.row, work.ended()
+
+    def _opened(self, row: ManifestRow) -> Slide:
+        here = row if self._staging is None else self._staging.near(row)
+        return opened_for(here, self._config.read)
 
     def _sources(self, rows: Iterable[ManifestRow]) -> Iterator[TileSource]:
         """What is to be read, slide by slide; gone through by a thread of the stream."""
@@ -158,7 +172,7 @@ class EmbeddingPass:
             self._works.append(work)
             for part in work.parts:
                 finish = part.finish if part.stained_while_read else None
-                grid, scale, opener = part.table.grid, part.table.scale, partial(opened_for, row, recipe)
+                grid, scale, opener = part.table.grid, part.table.scale, partial(self._opened, row)
                 yield TileSource(
                     row.slide_id, opener, grid, scale, recipe, finish=finish, decoder=self._decoder, key=part
                 )

@@ -12,7 +12,9 @@ from wsi_features.encode.encoder import EMBED_VERSION
 from wsi_features.errors import AnnotationError, SlideFileError
 from wsi_features.recipe import Json, digest, fingerprint
 from wsi_features.slides import content_fingerprint
+from wsi_features.slides.identity import remote_fingerprint
 from wsi_features.slides.opening import check_file
+from wsi_features.slides.remote import is_remote
 from wsi_features.stain.recipe import STAIN_VERSION, stain_recipe_json
 from wsi_features.tiles.recipe import TILES_VERSION, TileRecipe
 from wsi_features.tissue.recipe import TISSUE_VERSION
@@ -58,13 +60,18 @@ class Lineage:
 
 def lineage_of(row: ManifestRow) -> Lineage:
     """Look at a slide's file and annotations. Raises SlideFileError or AnnotationError when one is not usable."""
+    return Lineage(row.slide_id, _content(row), _declared(row), _annotations_digest(row))
+
+
+def _content(row: ManifestRow) -> str:
+    if is_remote(row.path):
+        return remote_fingerprint(row.slide_id, row.path)
     path = Path(row.path)
     check_file(row.slide_id, path)
     try:
-        content = content_fingerprint(path)
+        return content_fingerprint(path)
     except OSError as error:
         raise SlideFileError.unreadable(row.slide_id, row.path, error.strerror or str(error)) from error
-    return Lineage(row.slide_id, content, _declared(row), _annotations_digest(row))
 
 
 def _declared(row: ManifestRow) -> Json:

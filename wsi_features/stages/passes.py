@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
 from queue import SimpleQueue
 from threading import Event, Lock, Thread
 from typing import Self
@@ -20,6 +22,8 @@ from wsi_features.stages.embedding import Embedding, cores
 from wsi_features.stages.encoders import encoder_plans
 from wsi_features.stages.meter import Meter
 from wsi_features.stages.progress import Progress
+from wsi_features.stages.slide_work import is_unfinished
+from wsi_features.stages.staging import Staging
 
 Ended = tuple[ManifestRow, SlideResult]
 
@@ -40,30 +44,30 @@ class EmbeddingWork:
         Those of which one crashed the process before come last, each in a pass of its own.
         """
         together = [row for row in rows if row.slide_id not in watch.alone]
-        if len(self._sets) == 1:
-            yield from self._alone(self._sets[0], together, watch, meter)
-        else:
-            yield from self._side_by_side(together, watch, meter)
-        for row in rows:
-            if row.slide_id in watch.alone:
-                yield from self._alone(self._sets[0], [row], watch, meter)
+        later = [row for row in rows if row.slide_id in watch.alone]
+        first = self._sets[0]
+        with Staging([*together, *later], first[0].config.tuning, partial(is_unfinished, embeddings=first)) as staging:
+            common = _Common(watch, staging)
+            if len(self._sets) == 1:
+                yield from self._alone(together, common, meter)
+            else:
+                yield from self._side_by_side(together, common, meter)
+            for row in later:
+                yield from self._alone([row], common, meter)
         meter.devices = len(self._sets)
         for embeddings in self._sets:
             meter.note_encoders(embeddings)
 
-    def _alone(
-        self, embeddings: Sequence[Embedding], rows: Iterable[ManifestRow], watch: CrashWatch, meter: Meter
-    ) -> Iterator[Ended]:
-        config = embeddings[0].config
-        with EmbeddingPass(embeddings, config, self._progress, meter, watch.current) as embedding_pass:
+    def _alone(self, rows: Iterable[ManifestRow], common: _Common, meter: Meter) -> Iterator[Ended]:
+        with common.embedding_pass(self._sets[0], self._progress, meter) as embedding_pass:
             yield from embedding_pass.results(rows)
 
-    def _side_by_side(self, rows: Sequence[ManifestRow], watch: CrashWatch, meter: Meter) -> Iterator[Ended]:
+    def _side_by_side(self, rows: Sequence[ManifestRow], common: _Common, meter: Meter) -> Iterator[Ended]:
         """A thread a device; the first error of any of them ends all and is raised here."""
         shared, ended = _Shared(rows, self._progress), SimpleQueue[Ended | BaseException | None]()
         meters = [Meter() for _ in self._sets]
         threads = [
-            Thread(target=_pass_of, args=(embeddings, shared, watch, own, ended), name="device", daemon=True)
+            Thread(target=_pass_of, args=(embeddings, shared, common, own, ended), name="device", daemon=True)
             for embeddings, own in zip(self._sets, meters, strict=True)
         ]
         for thread in threads:
@@ -84,6 +88,18 @@ class EmbeddingWork:
                 thread.join()
         for own in meters:
             meter.add(own)
+
+
+@dataclass(frozen=True, slots=True)
+class _Common:
+    """What the passes of all devices share: the crash watch, and the slides copied ahead."""
+
+    watch: CrashWatch
+    staging: Staging
+
+    def embedding_pass(self, embeddings: Sequence[Embedding], progress: Progress, meter: Meter) -> EmbeddingPass:
+        """A pass on the device of these encoders."""
+        return EmbeddingPass(embeddings, embeddings[0].config, progress, meter, self.watch.current, self.staging)
 
 
 class _Shared:
@@ -117,13 +133,12 @@ class _Shared:
 def _pass_of(
     embeddings: Sequence[Embedding],
     shared: _Shared,
-    watch: CrashWatch,
+    common: _Common,
     meter: Meter,
     ended: SimpleQueue[Ended | BaseException | None],
 ) -> None:
     """A thread: one device takes slides until there are no more; what ends the job goes to the caller."""
-    last = _Last(ended)
-    with last, EmbeddingPass(embeddings, embeddings[0].config, shared, meter, watch.current) as embedding_pass:
+    with _Last(ended), common.embedding_pass(embeddings, shared, meter) as embedding_pass:
         for result in embedding_pass.results(shared):
             ended.put(result)
 

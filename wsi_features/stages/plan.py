@@ -22,6 +22,7 @@ from wsi_features.errors import ConfigError
 from wsi_features.files import read_json
 from wsi_features.recipe import canonical_json, digest
 from wsi_features.slides.folders import companions
+from wsi_features.slides.remote import is_remote, remote_stamp
 from wsi_features.stages.encoders import EncoderPlan, encoder_plans, tilings
 from wsi_features.stain.recipe import stain_recipe_json
 
@@ -121,11 +122,13 @@ def retries(out: Outputs) -> dict[str, int]:
     return read_json(out.retries) if out.retries.is_file() else {}
 
 
-def _stamp(path: str | None) -> list[int]:
+def _stamp(path: str | None) -> list[int] | str:
     """Size and newest modification time of all its files: a repaired one is picked up, an unchanged one costs one look."""
     if not path:
         return []
     try:
+        if is_remote(path):
+            return remote_stamp(path)
         found = [file.stat() for file in (Path(path), *companions(Path(path)))]
     except OSError:
         return []

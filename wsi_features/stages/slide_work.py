@@ -89,6 +89,12 @@ def planned(row: ManifestRow, embeddings: Sequence[Embedding], watched: Watched)
     return work
 
 
+def is_unfinished(row: ManifestRow, embeddings: Sequence[Embedding]) -> bool:
+    """Whether a store of the slide is to be made. Raises what `lineage_of` raises."""
+    lineage = lineage_of(row)
+    return not all(is_complete(each.target(row.slide_id), each.wanted(lineage)) for each in embeddings)
+
+
 def _part(work: SlideWork, lineage: Lineage, group: Sequence[Embedding]) -> Part:
     """The stores of these encoders that are not complete; the results of the others are noted."""
     plan, config, out, slide_id = group[0].plan, group[0].config, group[0].out, work.row.slide_id

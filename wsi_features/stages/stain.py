@@ -16,6 +16,7 @@ from wsi_features.files import read_json, write_json
 from wsi_features.slides import Slide
 from wsi_features.stages.lineage import lineage_of
 from wsi_features.stages.opened import opened_for
+from wsi_features.stages.staging import near
 from wsi_features.stages.tissue import read_tissue
 from wsi_features.stain import (
     Identity,
@@ -66,7 +67,7 @@ def _fitted(row: ManifestRow, config: Config, mask: TissueMask, about: dict[str,
     recipe = config.stain
     if recipe.method == "none" or mask.is_empty:
         return Identity()
-    with opened_for(row, config.read) as slide:
+    with near(row, config.tuning) as here, opened_for(here, config.read) as slide:
         patches = _patches(row.slide_id, slide, recipe, mask, about)
     return fit(row.slide_id, stained_pixels(patches, recipe.max_pixels, recipe.luminosity), recipe)
 

@@ -21,6 +21,7 @@ from wsi_features.slides.identity import file_sha256
 from wsi_features.stages.isolation import Inspector
 from wsi_features.stages.lineage import Lineage, lineage_of
 from wsi_features.stages.opened import opened
+from wsi_features.stages.staging import near
 from wsi_features.tissue import TissueMask, annotated_mask, mask_from_png, mask_mpp, otsu_segmenter, png_bytes, to_text
 
 _PICTURE_PX = 1024
@@ -36,8 +37,9 @@ def tissue_of(row: ManifestRow, config: Config, out: Outputs, inspector: Inspect
     try:
         _, about = read_tissue(row.slide_id, out, wanted)
     except ArtifactError:
-        _verify(row)
-        about = _make(row, config, out, lineage, inspector.checked(row))
+        with near(row, config.tuning) as here:
+            _verify(here)
+            about = _make(here, config, out, lineage, inspector.checked(here))
     return SlideResult("ok", "tissue", fingerprint=wanted, facts=_facts(about))
 
 

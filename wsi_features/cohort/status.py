@@ -74,7 +74,7 @@ def failed(rows: Sequence[Mapping[str, str]], accepted: Sequence[str] = ()) -> l
 
 def _status(row: ManifestRow, records: Mapping[str, Record]) -> StatusRow:
     found = [records[stage][row.slide_id] for stage in STAGES if row.slide_id in records[stage]]
-    last = records["embed"].get(row.slide_id) or _without_embed(row, found)
+    last = _last(row, records, found)
     facts: dict[str, Any] = {}
     for result in found:
         facts |= result.facts
@@ -94,6 +94,14 @@ def _status(row: ManifestRow, records: Mapping[str, Record]) -> StatusRow:
         seconds=round(sum(result.seconds for result in found), 3),
         message=last.message,
     )
+
+
+def _last(row: ManifestRow, records: Mapping[str, Record], found: Sequence[SlideResult]) -> SlideResult:
+    """How the slide ended: as embedding did, unless its marks failed after that."""
+    embedded, marked = (records[stage].get(row.slide_id) for stage in ("embed", "marks"))
+    if embedded is None:
+        return _without_embed(row, found)
+    return marked if embedded.usable and marked is not None and not marked.usable else embedded
 
 
 def _without_embed(row: ManifestRow, found: Sequence[SlideResult]) -> SlideResult:

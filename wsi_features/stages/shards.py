@@ -18,6 +18,7 @@ from wsi_features.stages.embed import EmbeddingPass
 from wsi_features.stages.embedding import Embedding, cores
 from wsi_features.stages.encoders import encoder_plans
 from wsi_features.stages.isolation import Inspector
+from wsi_features.stages.marks import marked
 from wsi_features.stages.meter import Meter
 from wsi_features.stages.progress import Progress
 from wsi_features.stages.stain import stain_of
@@ -30,7 +31,7 @@ Work = Callable[[Sequence[ManifestRow], CrashWatch, Meter], Results]
 
 Shards = Mapping[str, Sequence[ManifestRow]]
 
-UPSTREAM = {"tissue": (), "tiles": ("tissue",), "stain": ("tissue",), "embed": ("tiles", "stain")}
+UPSTREAM = {"tissue": (), "tiles": ("tissue",), "stain": ("tissue",), "embed": ("tiles", "stain"), "marks": ("embed",)}
 """The stages whose result a stage needs."""
 
 _log = logging.getLogger("wsi_features")
@@ -43,7 +44,7 @@ def run_stage(stage: str, shards: Shards, config: Config, out: Outputs, progress
     one on which a process crashed is failed. Raises UsageError when the stage cannot start for any slide.
     """
     progress.stage(stage, sum(len(rows) for rows in shards.values()))
-    with _work(stage, config, out, progress) as work:
+    with _work(stage, shards, config, out, progress) as work:
         for shard, rows in shards.items():
             before = [read_record(out.record(name, shard)) for name in UPSTREAM[stage]]
             results = {row.slide_id: result for row in rows if (result := _carried(row, before))}
@@ -76,7 +77,7 @@ def _carried(row: ManifestRow, before: Sequence[Record]) -> SlideResult | None:
 
 
 @contextmanager
-def _work(stage: str, config: Config, out: Outputs, progress: Progress) -> Iterator[Work]:
+def _work(stage: str, shards: Shards, config: Config, out: Outputs, progress: Progress) -> Iterator[Work]:
     if stage == "tissue":
         with Inspector(config.tuning.inspect_seconds, config.tuning.inspect_mib) as inspector:
             yield partial(_one_by_one, stage, lambda row: tissue_of(row, config, out, inspector))
@@ -85,6 +86,9 @@ def _work(stage: str, config: Config, out: Outputs, progress: Progress) -> Itera
         yield partial(_one_by_one, stage, lambda row: tiles_of(row, config, plans, out))
     elif stage == "stain":
         yield partial(_one_by_one, stage, lambda row: stain_of(row, config, out))
+    elif stage == "marks":
+        embedded = {k: v for shard in shards for k, v in read_record(out.record("embed", shard)).items()}
+        yield partial(_one_by_one, stage, lambda row: marked(row, config, embedded, out))
     else:
         uploads = Uploads(cores(config.tuning.workers))
         embeddings = [Embedding(plan, config, out, uploads) for plan in encoder_plans(config)]

@@ -3,7 +3,7 @@
 Columns say what was found and drop nothing; which tiles are used is a mark made of them later.
 """
 
-from wsi_features.tiles.quality.columns import COLUMNS, QUALITY_VERSION, TileOptics, measured_columns
+from wsi_features.tiles.quality.columns import COLUMNS, QUALITY_VERSION, TileOptics, measured_columns, tile_optics
 from wsi_features.tiles.quality.recipe import SUGGESTED, Column, Limits, QualityRecipe, limits_from
 
 __all__ = [
@@ -16,4 +16,5 @@ __all__ = [
     "TileOptics",
     "limits_from",
     "measured_columns",
+    "tile_optics",
 ]

@@ -15,14 +15,13 @@ import numpy.typing as npt
 
 U8 = npt.NDArray[np.uint8]
 F64 = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 
 WHITE_LEVEL = 240.0
 """Grey level of no density, as Macenko et al. 2009 (ISBI) use it; anything brighter has none either."""
 
 KINDS = ("white", "grey", "blood", "dense", "blue", "green", "red", "black")
 """What bit 0, 1, ... of a colour's entry says."""
-INKS = ("blue", "green", "red", "black")
+INK_BITS = sum(1 << KINDS.index(name) for name in ("blue", "green", "red", "black"))
 
 HAEMATOXYLIN, EOSIN, RESIDUAL = (0.65, 0.70, 0.29), (0.07, 0.99, 0.11), (0.27, 0.57, 0.78)
 """Optical density of each dye in red, green and blue: Ruifrok and Johnston 2001, Anal Quant Cytol Histol 23:291."""
@@ -61,22 +60,42 @@ def kind_table() -> U8:
     level = np.arange(64) * 4 + 2  # four levels share an entry: the middle one decides
     cube = densities(np.stack(np.meshgrid(level, level, level, indexing="ij"), axis=-1))
     kinds = kinds_of(cube)
-    table = sum((kinds[name].astype(np.uint8) << bit for bit, name in enumerate(KINDS)), np.zeros(cube.shape[:3], np.uint8))
+    table = sum(
+        (kinds[name].astype(np.uint8) << bit for bit, name in enumerate(KINDS)), np.zeros(cube.shape[:3], np.uint8)
+    )
     table = table.reshape(-1)
     return table
 
 
-@lru_cache(maxsize=1)
-def ink_mask() -> int:
-    """The bits of all inks."""
-    return sum(1 << KINDS.index(name) for name in INKS)
+def colour_kinds(rgb: U8) -> U8:
+    """The kinds of every pixel of tiles (b, h, w, 3) as bits, uint8 (b, h * w)."""
+    import cv2
+
+    tiles, height, width, _ = rgb.shape
+    tall = rgb.reshape(tiles * height, width, 3)
+    packed = cv2.cvtColor(tall, cv2.COLOR_RGB2BGRA).view(np.uint32).reshape(tiles, height * width)  # blue comes first
+    return kind_table().take(((packed >> 2) & 0x3F) | ((packed >> 4) & 0xFC0) | ((packed >> 6) & 0x3F000))
+
+
+def kind_shares(kinds: U8) -> F64:
+    """Shares (b, 9) of the pixels (b, n) of each kind in the order of `KINDS`, and in the end of any ink."""
+    tiles, pixels = kinds.shape
+    counts = np.bincount((kinds + 256 * np.arange(tiles)[:, None]).reshape(-1), minlength=256 * tiles)
+    shares: F64 = counts.reshape(tiles, 256) @ _bits() / pixels  # sums of whole numbers: exact in any order
+    return shares
 
 
 @lru_cache(maxsize=1)
-def density_table(scale: int) -> Ints:
-    """Optical density of every grey level in whole numbers of 1 / `scale`, int64 (256,): sums of them are exact."""
-    table = np.rint(densities(np.arange(256)) * scale).astype(np.int64)
-    return table
+def _bits() -> F64:
+    """Which kinds an entry of the table stands for, (256, 9)."""
+    entry = np.arange(256)[:, None]
+    return np.hstack([(entry >> np.arange(len(KINDS))) & 1, (entry & INK_BITS) > 0]).astype(np.float64)
+
+
+@lru_cache(maxsize=1)
+def density_table() -> npt.NDArray[np.float32]:
+    """Optical density of every grey level, as OpenCV's LUT takes it: (1, 256, 1)."""
+    return densities(np.arange(256)).astype(np.float32).reshape(1, 256, 1)
 
 
 @lru_cache(maxsize=1)

@@ -65,13 +65,15 @@ class QualityRecipe(Recipe):
 
     measure: bool = Field(True, description="Measure the quality columns of every tile while it is read")
     preset: Literal["none", "suggested"] = Field(
-        "none", description="Thresholds to begin with: none keeps every tile; suggested takes away what is mostly artefact"
+        "none",
+        description="Thresholds to begin with: none keeps every tile; suggested takes away what is mostly artefact",
     )
     thresholds: dict[Column, Limits] = Field(
         {}, description="Least and largest value of columns, like {sharpness: {min: 0.05}}; they go over the preset's"
     )
     drop: bool = Field(
-        False, description="Leave tiles outside the thresholds out of the stores, which reads slides twice; else they are only marked"
+        False,
+        description="Leave tiles outside the thresholds out of the stores, which reads slides twice; else they are only marked",
     )
 
     @model_validator(mode="after")

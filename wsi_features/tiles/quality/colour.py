@@ -63,8 +63,7 @@ def kind_table() -> U8:
     table = sum(
         (kinds[name].astype(np.uint8) << bit for bit, name in enumerate(KINDS)), np.zeros(cube.shape[:3], np.uint8)
     )
-    table = table.reshape(-1)
-    return table
+    return table.reshape(-1)
 
 
 def colour_kinds(rgb: U8) -> U8:

@@ -13,13 +13,14 @@ from wsi_features.cli.encoders import encoders
 from wsi_features.cli.inspect import inspect
 from wsi_features.cli.manifest import manifest
 from wsi_features.cli.process import embed, marks, run, stain, tiles, tissue
+from wsi_features.cli.quality import quality
 from wsi_features.cli.weights import weights
 from wsi_features.stages.boundary import USAGE, exit_code
 
 _SECTIONS = {
     "Start here": ("demo", "inspect", "run"),
     "One stage at a time": ("tissue", "tiles", "stain", "embed", "marks"),
-    "A cohort": ("manifest", "collect", "status", "report", "prompt", "check", "retry", "clean"),
+    "A cohort": ("manifest", "collect", "status", "report", "quality", "prompt", "check", "retry", "clean"),
     "This installation": ("encoders", "weights", "doctor"),
 }
 
@@ -47,7 +48,7 @@ def wsi_features() -> None:
 
 for command in (
     *(demo, doctor, encoders, weights, inspect, manifest, run, tissue, tiles, stain, embed, marks),
-    *(collect, status, report, prompt, check, retry, clean),
+    *(collect, status, report, quality, prompt, check, retry, clean),
 ):
     wsi_features.add_command(command)
 

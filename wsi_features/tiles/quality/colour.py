@@ -60,9 +60,9 @@ def kind_table() -> U8:
     level = np.arange(64) * 4 + 2  # four levels share an entry: the middle one decides
     cube = densities(np.stack(np.meshgrid(level, level, level, indexing="ij"), axis=-1))
     kinds = kinds_of(cube)
-    table = sum(
-        (kinds[name].astype(np.uint8) << bit for bit, name in enumerate(KINDS)), np.zeros(cube.shape[:3], np.uint8)
-    )
+    table = np.zeros(cube.shape[:3], np.uint8)
+    for bit, name in enumerate(KINDS):
+        table |= kinds[name].astype(np.uint8) << np.uint8(bit)
     return table.reshape(-1)
 
 

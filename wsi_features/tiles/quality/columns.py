@@ -103,4 +103,4 @@ def _nuclei(small: U8, kinds: U8, mm2: float, optics: TileOptics) -> npt.NDArray
     if optics.mpp > COARSEST_MPP:
         return np.full(len(small), np.nan)
     found = spots(small).reshape(kinds.shape) & ((kinds & INK_BITS) == 0)
-    return np.count_nonzero(found, axis=1) / mm2
+    return np.asarray(np.count_nonzero(found, axis=1) / mm2)

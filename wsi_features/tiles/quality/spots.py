@@ -33,7 +33,7 @@ def spots(small: U8) -> Bools:
     found &= red <= 9 * SPOT_LEVEL
     share, of = SPOT_SHARE
     found &= red * np.uint16(of) <= brightest * np.uint16(share)  # at most 5 * 9 * 255
-    return found
+    return np.asarray(found)
 
 
 @lru_cache(maxsize=2)

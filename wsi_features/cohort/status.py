@@ -25,6 +25,7 @@ class StatusRow:
     reason: str
     stage: str
     tiles: int | None
+    kept: int | None
     tissue_mm2: float | None
     mpp: float | None
     mpp_source: str
@@ -80,12 +81,14 @@ def _status(row: ManifestRow, records: Mapping[str, Record]) -> StatusRow:
         facts |= result.facts
     stores = facts.get("stores", {})
     tiles = [store["tiles"] for store in stores.values()] or list(facts.get("tiles", {}).values())
+    kept = [marks["kept"] for marks in facts.get("marks", {}).values()]
     return StatusRow(
         slide_id=row.slide_id,
         status=last.status,
         reason=last.reason,
         stage=last.stage,
         tiles=tiles[0] if tiles else None,
+        kept=kept[0] if kept else None,
         tissue_mm2=facts.get("tissue_mm2"),
         mpp=facts.get("mpp"),
         mpp_source=facts.get("mpp_source") or "",

@@ -122,7 +122,9 @@ def test_densities_of_known_concentrations_are_found() -> None:
 @given(
     height=st.integers(16, 70), width=st.integers(16, 70), mpp=st.floats(0.05, 20), one=st.booleans(), seed=st.integers(0, 9)
 )  # fmt: skip
-def test_a_tile_gives_the_same_numbers_in_every_batch(height: int, width: int, mpp: float, one: bool, seed: int) -> None:
+def test_a_tile_gives_the_same_numbers_in_every_batch(
+    height: int, width: int, mpp: float, one: bool, seed: int
+) -> None:
     pixels = np.random.default_rng(seed).integers(0, 256, (3, height, width, 3), np.uint8)
     together = measured_columns(pixels, TileOptics(mpp, one))
     alone = [measured_columns(pixels[i : i + 1].copy(), TileOptics(mpp, one)) for i in range(3)]

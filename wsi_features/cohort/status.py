@@ -25,7 +25,6 @@ class StatusRow:
     reason: str
     stage: str
     tiles: int | None
-    kept: int | None
     tissue_mm2: float | None
     mpp: float | None
     mpp_source: str
@@ -33,6 +32,7 @@ class StatusRow:
     stores: str
     seconds: float
     message: str
+    kept: int | None = None
 
 
 def statuses(manifest: Manifest, slides_per_shard: int, out: Outputs) -> tuple[StatusRow, ...]:
@@ -88,7 +88,6 @@ def _status(row: ManifestRow, records: Mapping[str, Record]) -> StatusRow:
         reason=last.reason,
         stage=last.stage,
         tiles=tiles[0] if tiles else None,
-        kept=kept[0] if kept else None,
         tissue_mm2=facts.get("tissue_mm2"),
         mpp=facts.get("mpp"),
         mpp_source=facts.get("mpp_source") or "",
@@ -96,6 +95,7 @@ def _status(row: ManifestRow, records: Mapping[str, Record]) -> StatusRow:
         stores=";".join(str(store["store"]) for store in stores.values()),
         seconds=round(sum(result.seconds for result in found), 3),
         message=last.message,
+        kept=kept[0] if kept else None,
     )
 
 

@@ -55,7 +55,7 @@ def sharpness(grey: U8, mpp: float) -> float:
     def contrast(lag: int) -> float:
         across = cv2.norm(small[:, lag:], small[:, :-lag], cv2.NORM_L2SQR)
         down = cv2.norm(small[lag:], small[:-lag], cv2.NORM_L2SQR)
-        return float(across + down) / ((height - lag) * width + height * (width - lag))
+        return float((across + down) / ((height - lag) * width + height * (width - lag)))
 
     coarse = contrast(MID_LAG)
     return contrast(1) / coarse if coarse >= LEAST_CONTRAST else _NAN

@@ -13,6 +13,7 @@ include: "workflow/rules/tissue.smk"
 include: "workflow/rules/tiles.smk"
 include: "workflow/rules/stain.smk"
 include: "workflow/rules/embed.smk"
+include: "workflow/rules/marks.smk"
 include: "workflow/rules/cohort.smk"
 include: "workflow/rules/report.smk"
 

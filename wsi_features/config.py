@@ -17,6 +17,7 @@ from wsi_features.encode.device.fixed import Acceleration
 from wsi_features.encode.device.retry import NonFinite
 from wsi_features.errors import ConfigError
 from wsi_features.stain.recipe import StainRecipe
+from wsi_features.tiles.quality.recipe import QualityRecipe
 from wsi_features.tiles.recipe import ReadRecipe, TileRecipe
 from wsi_features.tissue.recipe import TissueRecipe
 
@@ -97,6 +98,7 @@ class Config(_Section):
     tiles: TileRecipe = TileRecipe()
     read: ReadRecipe = ReadRecipe()
     stain: StainRecipe = StainRecipe()
+    quality: QualityRecipe = QualityRecipe()
     accept: tuple[str, ...] = Field((), description="Reason codes of failed slides with which a run still succeeds")
     report: ReportOptions = ReportOptions()
     tuning: Tuning = Tuning()

@@ -19,7 +19,7 @@ from wsi_features.slides.synthetic import SlideSpec, write_slide
 pytestmark = pytest.mark.workflow
 
 TOP = Path(__file__).parents[2]
-STAGES = ("tissue", "tiles", "stain", "embed")
+STAGES = ("tissue", "tiles", "stain", "embed", "marks")
 
 
 @dataclass(frozen=True)
@@ -108,9 +108,11 @@ def test_after_a_finished_run_there_is_nothing_to_do(finished: Project) -> None:
     ("settings", "stages"),
     [
         ({"tissue": {"min_area_um2": 60000.0}}, set(STAGES)),
-        ({"tiles": {"min_tissue": 0.5}}, {"tiles", "embed"}),
-        ({"stain": {"method": "reinhard"}}, {"stain", "embed"}),
-        ({"read": {"min_coverage": 0.9}}, {"embed"}),
+        ({"tiles": {"min_tissue": 0.5}}, {"tiles", "embed", "marks"}),
+        ({"stain": {"method": "reinhard"}}, {"stain", "embed", "marks"}),
+        ({"read": {"min_coverage": 0.9}}, {"embed", "marks"}),
+        ({"quality": {"preset": "suggested"}}, {"marks"}),
+        ({"quality": {"preset": "suggested", "drop": True}}, {"embed", "marks"}),
         ({"tuning": {"slides_per_shard": 2, "batch": 17, "workers": 1}}, set()),
     ],
 )

@@ -4,7 +4,7 @@ VERDICT = str(plan.out.root / "records" / "verdict.txt")
 
 rule collect:
     input:
-        expand(record("embed"), shard=plan.shards),
+        expand(record("marks"), shard=plan.shards),
     output:
         str(plan.out.status),
     params:

@@ -78,6 +78,13 @@ embed = _stage_command(
     "Embed tiles into feature stores.",
     """Feature stores of every SLIDE, folder or MANIFEST whose tiles and stain are in DIR.""",
 )
+marks = _stage_command(
+    "marks",
+    "Mark the tiles that thresholds keep.",
+    """Keep marks of every SLIDE, folder or MANIFEST whose stores are in DIR: DIR/marks/keep__HASH/ID.parquet.
+
+    Thresholds come from the config's `quality` section. Nothing is embedded anew.""",
+)
 
 
 def _run_stage(stage: str, values: dict[str, Any]) -> int:
@@ -87,7 +94,7 @@ def _run_stage(stage: str, values: dict[str, Any]) -> int:
     plan = _plan(values, [stage])
     with logging_to(values["log_file"] or plan.out.log(stage)), progress_bar() as progress:
         runs.run(plan, progress, [stage])
-    if stage != STAGES[-1]:
+    if stage not in ("embed", "marks"):
         return runs.stage_verdict(plan, stage)
     tell_outcome(runs.collect(plan.out), plan.out, report=False)
     return runs.verdict(plan.out, plan.config.accept)

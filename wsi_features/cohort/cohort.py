@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from wsi_features.cohort.keep import kept_rows
 from wsi_features.cohort.manifest import Manifest, ManifestRow, manifest_of_output
 from wsi_features.cohort.outputs import Outputs
 from wsi_features.cohort.status import StatusRow, statuses
@@ -55,6 +56,13 @@ class Cohort:
         if not path.is_dir():
             raise StoreError.absent(str(path))
         return FeatureStore.open(path)
+
+    def kept(self, slide_id: str, name: str | None = None) -> npt.NDArray[np.bool_]:
+        """Which rows (n,) of a slide's store its keep marks keep: those of the last run, or those in the folder `name`.
+
+        Without marks all valid rows. Raises StoreError, and ArtifactError where the marks are damaged or not clear.
+        """
+        return kept_rows(self.out, self.store(slide_id), name)
 
     def lazy_features(self) -> tuple[Any, npt.NDArray[np.int64]]:
         """All slides' features as one dask array (N, d), and where each slide begins and the last one ends, (slides + 1,).

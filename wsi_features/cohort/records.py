@@ -15,7 +15,7 @@ from typing import Any, Literal
 from wsi_features.files import read_json, write_json
 
 Status = Literal["ok", "empty", "skipped", "failed"]
-STAGES = ("tissue", "tiles", "stain", "embed")
+STAGES = ("tissue", "tiles", "stain", "embed", "marks")
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,7 @@ class StatusRow:
     stores: str
     seconds: float
     message: str
+    kept: int | None = None
 
 
 def statuses(manifest: Manifest, slides_per_shard: int, out: Outputs) -> tuple[StatusRow, ...]:
@@ -74,12 +75,13 @@ def failed(rows: Sequence[Mapping[str, str]], accepted: Sequence[str] = ()) -> l
 
 def _status(row: ManifestRow, records: Mapping[str, Record]) -> StatusRow:
     found = [records[stage][row.slide_id] for stage in STAGES if row.slide_id in records[stage]]
-    last = records["embed"].get(row.slide_id) or _without_embed(row, found)
+    last = _last(row, records, found)
     facts: dict[str, Any] = {}
     for result in found:
         facts |= result.facts
     stores = facts.get("stores", {})
     tiles = [store["tiles"] for store in stores.values()] or list(facts.get("tiles", {}).values())
+    kept = [marks["kept"] for marks in facts.get("marks", {}).values()]
     return StatusRow(
         slide_id=row.slide_id,
         status=last.status,
@@ -93,7 +95,16 @@ def _status(row: ManifestRow, records: Mapping[str, Record]) -> StatusRow:
         stores=";".join(str(store["store"]) for store in stores.values()),
         seconds=round(sum(result.seconds for result in found), 3),
         message=last.message,
+        kept=kept[0] if kept else None,
     )
+
+
+def _last(row: ManifestRow, records: Mapping[str, Record], found: Sequence[SlideResult]) -> SlideResult:
+    """How the slide ended: as embedding did, unless its marks failed after that."""
+    embedded, marked = (records[stage].get(row.slide_id) for stage in ("embed", "marks"))
+    if embedded is None:
+        return _without_embed(row, found)
+    return marked if embedded.usable and marked is not None and not marked.usable else embedded
 
 
 def _without_embed(row: ManifestRow, found: Sequence[SlideResult]) -> SlideResult:

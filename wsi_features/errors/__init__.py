@@ -15,7 +15,8 @@
     ├── DeviceLostError             the job fails: device_lost             exit 3
     └── UsageError                  nothing is started                     exit 2
         ├── ConfigError             config
-        │   └── StainTargetError    config
+        │   ├── StainTargetError    config
+        │   └── ThresholdError      config
         ├── ManifestError           manifest
         ├── OutputError             output
         ├── PromptError             prompts
@@ -34,7 +35,7 @@ The second column is the reason code that records and status tables carry.
 """
 
 from wsi_features.errors.base import SlideError, UsageError, WsiFeaturesError, one_line
-from wsi_features.errors.cohort import ConfigError, ManifestError, OutputError, manifest_problem
+from wsi_features.errors.cohort import ConfigError, ManifestError, OutputError, ThresholdError, manifest_problem
 from wsi_features.errors.encoders import (
     CardError,
     DeviceLostError,
@@ -77,6 +78,7 @@ __all__ = [
     "StainFitError",
     "StainTargetError",
     "StoreError",
+    "ThresholdError",
     "TileReadError",
     "UnknownEncoderError",
     "UsageError",

@@ -24,6 +24,26 @@ class ConfigError(UsageError):
         return cls(f"config {source}: `{where}` is {found!r}; {wanted}. Correct the value, or delete the line.")
 
 
+class ThresholdError(ConfigError):
+    """A threshold of a quality column that says nothing."""
+
+    @classmethod
+    def unreadable(cls, text: str, columns: Sequence[str]) -> ThresholdError:
+        """Not a column, `<=` or `>=`, and a number."""
+        return cls(
+            f"threshold {text!r} cannot be read. Write what a tile must be to be kept, like 'pen_share<=0.1' or "
+            f"'sharpness>=0.05'; the columns are {', '.join(columns)}."
+        )
+
+    @classmethod
+    def not_measured(cls, path: str, column: str) -> ThresholdError:
+        """A store of a run without this column."""
+        return cls(
+            f"feature store {path!r} has no column {column!r}. Embed again with `quality.measure: true`, "
+            "or leave that threshold out."
+        )
+
+
 class ManifestError(UsageError):
     """The manifest cannot be used; every problem found is in the message, one a line."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 from wsi_features.errors.base import SlideError
@@ -29,6 +30,12 @@ class ArtifactError(SlideError):
     def damaged(cls, slide_id: str, what: str, path: str, why: str) -> ArtifactError:
         """Cut short or edited by hand."""
         return cls(f"slide {slide_id!r}: {what} {path!r} cannot be read ({why}). Delete it and run its stage again.")
+
+    @classmethod
+    def unclear_marks(cls, slide_id: str, name: str, found: Sequence[str]) -> ArtifactError:
+        """No marks of that name, or several."""
+        there = f"there are {', '.join(found)}" if found else "it has none; `wsi-features quality OUT` makes some"
+        return cls(f"slide {slide_id!r}: keep marks {name!r} are not one folder; {there}. Give the whole name of one.")
 
 
 class StoreError(SlideError):

@@ -2,5 +2,6 @@
 
 from wsi_features.report.html import render
 from wsi_features.report.model import CohortReport, FeatureMap, ScoreMap, SlideFigure, SlideRow
+from wsi_features.report.quality import Histogram, QualityMap
 
-__all__ = ["CohortReport", "FeatureMap", "ScoreMap", "SlideFigure", "SlideRow", "render"]
+__all__ = ["CohortReport", "FeatureMap", "Histogram", "QualityMap", "ScoreMap", "SlideFigure", "SlideRow", "render"]

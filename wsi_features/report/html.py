@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from wsi_features.report.figures import decoded, encoded, grid_is_drawn, outline_figure
 from wsi_features.report.model import CohortReport, FeatureMap, ScoreMap, SlideFigure, SlideRow, Status
+from wsi_features.report.quality import QualityMap
 from wsi_features.resources import share
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ class _FigureView:
     outline: Picture
     maps: tuple[tuple[FeatureMap, Picture], ...]
     scores: tuple[tuple[ScoreMap, Picture], ...]
+    quality: tuple[QualityMap, Picture] | None
 
 
 def render(report: CohortReport) -> str:
@@ -110,6 +112,7 @@ def _figure_view(i: int, figure: SlideFigure, places: Mapping[str, tuple[int, Sl
         outline=picture(outline),
         maps=tuple((drawn, picture(drawn.image)) for drawn in figure.maps),
         scores=tuple((drawn, picture(drawn.image)) for drawn in figure.scores),
+        quality=(figure.quality, picture(figure.quality.image)) if figure.quality else None,
     )
 
 
@@ -131,7 +134,7 @@ def _environment() -> Environment:
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_printable
     )
     environment.filters.update(
-        thousands=_thousands, decimals=_decimals, duration=_duration, percent=_percent, csp_hash=_csp_hash
+        thousands=_thousands, decimals=_decimals, duration=_duration, percent=_percent, short=_short, csp_hash=_csp_hash
     )
     return environment
 
@@ -156,6 +159,10 @@ def _thousands(value: int | None) -> str:
 
 def _decimals(value: float | None, places: int) -> str:
     return _UNKNOWN if value is None else f"{value:,.{places}f}"
+
+
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.2g}"
 
 
 def _percent(share_of_one: float) -> str:

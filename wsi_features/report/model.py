@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from wsi_features.geometry import Size, SlidePx
+from wsi_features.report.quality import QualityMap
 from wsi_features.report.scores import ScoredClass
 
 Status = Literal["ok", "empty", "skipped", "failed"]
@@ -27,7 +28,7 @@ class SlideRow:
     """One slide of the cohort and what became of it; None and empty text mean unknown.
 
     `reason` is the reason code and `message` the one-line explanation with its remedy.
-    `seconds` is the time that all stages of the slide took together.
+    `seconds` is the time that all stages of the slide took together; `kept` counts the tiles that keep marks keep.
     """
 
     slide_id: str
@@ -42,6 +43,7 @@ class SlideRow:
     reader: str = ""
     encoders: str = ""
     seconds: float | None = None
+    kept: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +96,7 @@ class SlideFigure:
     lines: tuple[str, ...] = ()
     maps: tuple[FeatureMap, ...] = ()
     scores: tuple[ScoreMap, ...] = ()
+    quality: QualityMap | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

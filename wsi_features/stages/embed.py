@@ -29,6 +29,7 @@ from wsi_features.stages.staging import Staging
 from wsi_features.stages.store_task import StoreTask
 from wsi_features.tiles import TileBatch
 from wsi_features.tiles.blocks import BlockDecoder
+from wsi_features.tiles.quality import COLUMNS
 from wsi_features.tiles.source import TileSource
 from wsi_features.tiles.stream import SourceBatch, SourceFault, Streamed, tile_stream
 
@@ -172,9 +173,17 @@ class EmbeddingPass:
             self._works.append(work)
             for part in work.parts:
                 finish = part.finish if part.stained_while_read else None
-                grid, scale, opener = part.table.grid, part.table.scale, partial(self._opened, row)
                 yield TileSource(
-                    row.slide_id, opener, grid, scale, recipe, finish=finish, decoder=self._decoder, key=part
+                    row.slide_id,
+                    partial(self._opened, row),
+                    part.table.grid,
+                    part.table.scale,
+                    recipe,
+                    finish=finish,
+                    measure=part.measure if self._config.quality.measure else None,
+                    measures=len(COLUMNS) if self._config.quality.measure else 0,
+                    decoder=self._decoder,
+                    key=part,
                 )
 
 

@@ -25,6 +25,7 @@ from wsi_features.stages.tissue import read_tissue
 from wsi_features.stain import StainTransform
 from wsi_features.store import Provenance, StoreContent
 from wsi_features.tiles import TileTable
+from wsi_features.tiles.quality import COLUMNS
 
 _LIBRARIES = ("numpy", "opencv-python", "openslide-bin", "openslide-python", "simplejpeg", "zarr", "wsi-features")
 
@@ -98,6 +99,7 @@ class Embedding:
             grid=table.grid.index,
             columns=table.tissue_share[:, None],
             column_names=("tissue_share",),
+            measured=COLUMNS if self.config.quality.measure else (),
             dim=self.encoder.card.dim,
             dtype="float32" if self.encoder.precision == "fp32" else "float16",
             provenance=_provenance(self, lineage, table, stain),

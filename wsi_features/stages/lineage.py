@@ -90,8 +90,9 @@ def _annotations_digest(row: ManifestRow) -> str:
 
 
 def embed_recipe(config: Config, encoder: Json) -> Json:
-    """What of the embed stage changes numbers: the encoder, and how its pixels are read."""
-    return {"encoder": encoder, "read": config.read.canonical()}
+    """What of the embed stage changes numbers: the encoder, how its pixels are read, and what is measured of them."""
+    quality = config.quality.embedded()  # without any, as in releases that measured none
+    return {"encoder": encoder, "read": config.read.canonical()} | ({"quality": quality} if quality else {})
 
 
 def recipes(config: Config, tiles: TileRecipe, encoder: Json) -> dict[str, Json]:

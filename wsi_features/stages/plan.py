@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from wsi_features.cohort.keep import KEEP_VERSION
 from wsi_features.cohort.manifest import Manifest, ManifestRow
 from wsi_features.cohort.outputs import Outputs
 from wsi_features.cohort.records import STAGES
@@ -94,12 +95,16 @@ class Plan:
         return stain_recipe_json(self.config.stain)
 
     def _embed_recipe(self) -> Any:
-        return {
+        quality = self.config.quality.embedded()
+        return ({"quality": quality} if quality else {}) | {
             "read": self.config.read.canonical(),
             "encoders": [
                 [plan.card.canonical(), plan.precision, _weights_mark(plan.weights)] for plan in self.encoders
             ],
         }
+
+    def _marks_recipe(self) -> Any:
+        return {"thresholds": self.config.quality.thresholds_json(), "version": KEEP_VERSION}
 
 
 def _weights_mark(path: Path | None) -> str | list[int]:

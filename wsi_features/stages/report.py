@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -16,10 +17,11 @@ from wsi_features.errors import ArtifactError, StoreError
 from wsi_features.files import read_json, write_text
 from wsi_features.geometry import Size, SlidePx
 from wsi_features.recipe import canonical_json
-from wsi_features.report import CohortReport, FeatureMap, SlideFigure, SlideRow, render
+from wsi_features.report import CohortReport, FeatureMap, QualityMap, SlideFigure, SlideRow, render
 from wsi_features.report.components import ComponentAxes, fit_components, sample_rows, usable_rows
 from wsi_features.report.figures import component_map, decoded, fitted_thumbnail
 from wsi_features.report.model import Status
+from wsi_features.stages.report_quality import Limits, quality_limits, quality_map
 from wsi_features.stages.report_scores import SlideScores, score_map, slide_scores
 from wsi_features.store import FeatureStore
 from wsi_features.tissue import TissueMask, mask_from_png
@@ -39,12 +41,14 @@ def cohort_report(out: Outputs, options: ReportOptions) -> CohortReport:
     shown = [row for row in rows if row.stores][: options.figures]
     stores = {row.slide_id: _stores(out, row) for row in shown}
     axes = _axes(list(stores.values()))
-    scores = slide_scores(out, stores)
+    scores, limits = slide_scores(out, stores), quality_limits(stores)
     return CohortReport(
         title=options.title,
         rows=tuple(_row(row) for row in rows),
         figures=tuple(
-            figure for row in shown if (figure := _figure(out, row, stores[row.slide_id], axes, scores[row.slide_id]))
+            replace(figure, quality=_quality(out, figure, stores[row.slide_id], limits))
+            for row in shown
+            if (figure := _figure(out, row, stores[row.slide_id], axes, scores[row.slide_id]))
         ),
         recipe=_recipe(stores),
         versions=_versions(stores),
@@ -112,6 +116,10 @@ def _figure(
     )
 
 
+def _quality(out: Outputs, figure: SlideFigure, stores: Stores, limits: Limits) -> QualityMap | None:
+    return quality_map(out, next(iter(stores.values())), figure.thumbnail, figure.size, limits)
+
+
 def _tissue(out: Outputs, slide_id: str) -> TissueMask:
     level = read_json(out.slide(slide_id, "preflight.json"))["levels"][0]
     png = out.slide(slide_id, "tissue.png")
@@ -143,6 +151,7 @@ def _row(row: StatusRow) -> SlideRow:
         reader=row.reader,
         encoders=", ".join(Path(store).parts[1].split("__")[0] for store in row.stores.split(";") if store),
         seconds=row.seconds,
+        kept=row.kept,
     )
 
 

@@ -15,6 +15,7 @@ from wsi_features.stages.boundary import guarded
 from wsi_features.stages.crash import CrashWatch
 from wsi_features.stages.encoders import encoder_plans
 from wsi_features.stages.isolation import Inspector
+from wsi_features.stages.marks import marked
 from wsi_features.stages.meter import Meter
 from wsi_features.stages.passes import embedding_work
 from wsi_features.stages.progress import Progress
@@ -28,7 +29,7 @@ Work = Callable[[Sequence[ManifestRow], CrashWatch, Meter], Results]
 
 Shards = Mapping[str, Sequence[ManifestRow]]
 
-UPSTREAM = {"tissue": (), "tiles": ("tissue",), "stain": ("tissue",), "embed": ("tiles", "stain")}
+UPSTREAM = {"tissue": (), "tiles": ("tissue",), "stain": ("tissue",), "embed": ("tiles", "stain"), "marks": ("embed",)}
 """The stages whose result a stage needs."""
 
 _log = logging.getLogger("wsi_features")
@@ -41,7 +42,7 @@ def run_stage(stage: str, shards: Shards, config: Config, out: Outputs, progress
     one on which a process crashed is failed. Raises UsageError when the stage cannot start for any slide.
     """
     progress.stage(stage, sum(len(rows) for rows in shards.values()))
-    with _work(stage, config, out, progress) as work:
+    with _work(stage, shards, config, out, progress) as work:
         for shard, rows in shards.items():
             before = [read_record(out.record(name, shard)) for name in UPSTREAM[stage]]
             results = {row.slide_id: result for row in rows if (result := _carried(row, before))}
@@ -74,7 +75,7 @@ def _carried(row: ManifestRow, before: Sequence[Record]) -> SlideResult | None:
 
 
 @contextmanager
-def _work(stage: str, config: Config, out: Outputs, progress: Progress) -> Iterator[Work]:
+def _work(stage: str, shards: Shards, config: Config, out: Outputs, progress: Progress) -> Iterator[Work]:
     if stage == "tissue":
         with Inspector(config.tuning.inspect_seconds, config.tuning.inspect_mib) as inspector:
             yield partial(_one_by_one, stage, lambda row: tissue_of(row, config, out, inspector))
@@ -83,6 +84,9 @@ def _work(stage: str, config: Config, out: Outputs, progress: Progress) -> Itera
         yield partial(_one_by_one, stage, lambda row: tiles_of(row, config, plans, out))
     elif stage == "stain":
         yield partial(_one_by_one, stage, lambda row: stain_of(row, config, out))
+    elif stage == "marks":
+        embedded = {k: v for shard in shards for k, v in read_record(out.record("embed", shard)).items()}
+        yield partial(_one_by_one, stage, lambda row: marked(row, config, embedded, out))
     else:
         with embedding_work(config, out, progress) as work:
             yield work

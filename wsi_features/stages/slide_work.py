@@ -14,14 +14,16 @@ import numpy.typing as npt
 from wsi_features.cohort.manifest import ManifestRow
 from wsi_features.cohort.records import SlideResult
 from wsi_features.stages.boundary import slide_boundary
+from wsi_features.stages.dropping import kept_tiles
 from wsi_features.stages.embedding import Embedding
 from wsi_features.stages.lineage import Lineage, lineage_of
 from wsi_features.stages.stain import stain_with
 from wsi_features.stages.store_task import StoreTask, store_result
 from wsi_features.stages.tiles import tiles_with
 from wsi_features.stain import Identity, StainTransform
-from wsi_features.store import is_complete, sweep
+from wsi_features.store import FeatureStore, is_complete, sweep
 from wsi_features.tiles import TileTable
+from wsi_features.tiles.quality import measured_columns, tile_optics
 
 Watched = Callable[[ManifestRow], AbstractContextManager[None]]
 """Notes a slide while it is worked on."""
@@ -43,6 +45,10 @@ class Part:
         Not where a device could do it.
         """
         return all(task.embedding.on_host for task in self.tasks)
+
+    def measure(self, tiles: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        """The quality columns of tiles, once for all encoders."""
+        return measured_columns(tiles, tile_optics(self.table.scale))
 
     def finish(self, tiles: npt.NDArray[np.uint8]) -> None:
         """Normalise the tiles in place."""
@@ -99,17 +105,24 @@ def _part(work: SlideWork, lineage: Lineage, group: Sequence[Embedding]) -> Part
     """The stores of these encoders that are not complete; the results of the others are noted."""
     plan, config, out, slide_id = group[0].plan, group[0].config, group[0].out, work.row.slide_id
     table = tiles_with(slide_id, out, plan.tiling, lineage.tiles(config, plan.tiles))
-    part = Part(work.row, table, Identity(), [])
+    part, wanting = Part(work.row, table, Identity(), []), list[Embedding]()
     for embedding in group:
         with slide_boundary(slide_id, "embed", partial(work.fail, [embedding])):
             if len(table):  # where there are no tiles, their scale does not matter
                 embedding.plan.check_slide(slide_id, table.scale)
             if is_complete(embedding.target(slide_id), embedding.wanted(lineage)):
-                work.results[embedding.feature_set] = store_result(embedding, lineage, table, reused=True)
+                tiles = len(FeatureStore.open(embedding.target(slide_id)))
+                dropped = len(table) - tiles
+                work.results[embedding.feature_set] = store_result(embedding, lineage, tiles, dropped, reused=True)
             else:
-                sweep(embedding.target(slide_id))
-                part.tasks.append(StoreTask(embedding, lineage, table))
-    if part.tasks and len(table):  # without tiles a stain that could not be fitted is not missed
+                wanting.append(embedding)
+    if wanting and config.quality.drops:
+        part.table = kept_tiles(work.row, table, config)
+    for embedding in wanting:
+        with slide_boundary(slide_id, "embed", partial(work.fail, [embedding])):
+            sweep(embedding.target(slide_id))
+            part.tasks.append(StoreTask(embedding, lineage, part.table, len(table) - len(part.table)))
+    if part.tasks and len(part.table):  # without tiles a stain that could not be fitted is not missed
         part.stain = stain_with(slide_id, out, config.stain.method, lineage.stain(config))
         for task in part.tasks:
             task.stain = part.stain

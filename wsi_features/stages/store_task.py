@@ -20,15 +20,15 @@ from wsi_features.tiles import TileBatch, TileTable
 class StoreTask:
     """Written by one thread, which calls `append` and `commit`; any thread may `fail` it.
 
-    After a failure the rest is passed over, and `commit` only clears up. `done` is true after that.
+    `dropped` tiles of the slide are not in `table`, because the recipe leaves them out. After a failure the rest is passed over, and `commit` only clears up. `done` is true after that.
     """
 
-    def __init__(self, embedding: Embedding, lineage: Lineage, table: TileTable) -> None:
+    def __init__(self, embedding: Embedding, lineage: Lineage, table: TileTable, dropped: int = 0) -> None:
         self.embedding, self.slide_id, self.feature_set = embedding, lineage.slide_id, embedding.feature_set
         self.stain: StainTransform = Identity()
         self.result: SlideResult | None = None
         self.done = False
-        self._lineage, self._table = lineage, table
+        self._lineage, self._table, self._dropped = lineage, table, dropped
         self._bad: list[tuple[int, str]] = []
         self._writer: StoreWriter | None = None
         self._open = ExitStack()
@@ -47,7 +47,7 @@ class StoreTask:
         with slide_boundary(self.slide_id, "embed", self.fail):
             if self.result is None:
                 self._opened().commit(self._bad)
-                self.result = store_result(self.embedding, self._lineage, self._table, reused=False)
+                self.result = store_result(self.embedding, self._lineage, len(self._table), self._dropped, reused=False)
         with slide_boundary(self.slide_id, "embed", self.fail):
             self.abandon()
         self.done = True
@@ -74,9 +74,9 @@ class StoreTask:
             raise TileReadError.too_many(self.slide_id, places, len(self._table), allowed)
 
 
-def store_result(embedding: Embedding, lineage: Lineage, table: TileTable, *, reused: bool) -> SlideResult:
-    """The result for a store that is complete."""
+def store_result(embedding: Embedding, lineage: Lineage, tiles: int, dropped: int, *, reused: bool) -> SlideResult:
+    """The result for a store of so many `tiles` that is complete; `dropped` ones were left out by the recipe."""
     store = embedding.target(lineage.slide_id).relative_to(embedding.out.root)
-    facts = {"store": str(store), "tiles": len(table), "reused": reused}
-    status: Status = "ok" if len(table) else "empty"
+    facts = {"store": str(store), "tiles": tiles, "reused": reused} | ({"dropped": dropped} if dropped else {})
+    status: Status = "ok" if tiles else "empty"
     return SlideResult(status, "embed", fingerprint=embedding.wanted(lineage), facts=facts)

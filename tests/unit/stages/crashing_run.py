@@ -14,7 +14,6 @@ import signal
 import sys
 from typing import Any
 
-from wsi_features.cohort.records import STAGES
 from wsi_features.cohort.sheets import manifest_from
 from wsi_features.config import load_config
 from wsi_features.slides import Slide
@@ -57,7 +56,7 @@ class Hostile:
 def main(manifest: str, out: str, hostile: str, deed: str) -> None:
     plan = Plan(load_config(None, {"out": out, "tuning": {"workers": 2}}), manifest_from([manifest]))
     write_manifest(plan)
-    run(plan, Silent(), STAGES[:-1])
+    run(plan, Silent(), ("tissue", "tiles", "stain"))
     sound = vars(opened)["open_slide"]
 
     def open_slide(slide_id: str, *which: Any) -> Any:
@@ -65,7 +64,7 @@ def main(manifest: str, out: str, hostile: str, deed: str) -> None:
         return Hostile(slide, deed) if slide_id == hostile else slide
 
     vars(opened)["open_slide"] = open_slide
-    run(plan, Silent(), STAGES[-1:])
+    run(plan, Silent(), ("embed",))
     collect(plan.out)
     sys.stdout.write(f"faulthandler {faulthandler.is_enabled()}\n")
 

@@ -15,10 +15,13 @@ GOLDEN = {
     "tissue": "f53e718a294b",
     "tiles": "002cf5e5e979",
     "stain": "2880888d49b7",
-    "embed": "81b5439b27b0",
-    "set": "b796e02a",
+    "embed": "964748f7f75e",
+    "set": "835fbfe1",
 }
 """First digits for the default config and a slide of known content."""
+
+UNMEASURED = GOLDEN | {"embed": "81b5439b27b0", "set": "b796e02a"}
+"""The same without quality columns, as in the releases that had none."""
 
 
 def fingerprints(slide: Lineage, config: Config) -> dict[str, str]:
@@ -43,6 +46,11 @@ def test_golden_fingerprints() -> None:
     assert {stage: value[:12] for stage, value in fingerprints(SLIDE, Config()).items()} == GOLDEN
 
 
+def test_without_quality_columns_stores_of_earlier_releases_stay_valid() -> None:
+    found = fingerprints(SLIDE, config_from({"quality": {"measure": False}}, "test"))
+    assert {stage: value[:12] for stage, value in found.items()} == UNMEASURED
+
+
 @pytest.mark.parametrize(
     ("sections", "stages"),
     [
@@ -55,6 +63,10 @@ def test_golden_fingerprints() -> None:
         ({"read": {"colour": "srgb"}}, {"stain", "embed", "set"}),
         ({"read": {"interpolation": "bicubic"}}, {"embed", "set"}),
         ({"tiles": {"upsample": True}}, {"tiles", "embed", "set"}),
+        ({"quality": {"preset": "suggested", "thresholds": {"eosin_od": {"min": 0.1}}}}, set()),
+        ({"quality": {"preset": "suggested", "drop": True}}, {"embed", "set"}),
+        ({"quality": {"drop": True}}, set()),
+        ({"quality": {"measure": False}}, {"embed", "set"}),
         ({"tuning": {"batch": 3, "workers": 7, "device": "cpu"}}, set()),
         ({"report": {"figures": 0}, "out": "elsewhere"}, set()),
     ],

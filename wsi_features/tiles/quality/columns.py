@@ -1,0 +1,106 @@
+"""The quality columns of tiles [hot]: pure arrays in and out; no number depends on the batch or the thread.
+
+Colours are judged on tiles halved to about 2 um per pixel, folds and blood on squares of about 16 um, focus on the
+pixels themselves. OpenCV and numpy work without the interpreter lock.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from wsi_features.tiles.grid import TileScale
+from wsi_features.tiles.quality.colour import INK_BITS, colour_kinds, density_table, kind_shares, unmixing
+from wsi_features.tiles.quality.focus import blockiness, halved, halvings, laplacian_variance, sharpness
+from wsi_features.tiles.quality.spots import spots
+
+U8 = npt.NDArray[np.uint8]
+F32 = npt.NDArray[np.float32]
+
+QUALITY_VERSION = 1
+"""Method version of the columns."""
+
+COLUMNS = (
+    *("white_share", "grey_share", "blood_share", "fold_share"),
+    *("pen_share", "pen_blue_share", "pen_green_share", "pen_red_share", "pen_black_share"),
+    *("laplacian_variance", "sharpness", "blockiness"),
+    *("haematoxylin_od", "eosin_od", "nuclei_per_mm2"),
+)
+"""Names of the columns in their order."""
+
+COLOUR_MPP = 2.0
+"""Scale at which colours are judged, um/px."""
+COARSEST_MPP = 2.83
+"""Coarser tiles show no nuclei."""
+SQUARE_PX = 8
+"""Width of the squares of folds and blood, in pixels of `COLOUR_MPP`."""
+
+
+@dataclass(frozen=True, slots=True)
+class TileOptics:
+    """What must be known of tiles besides their pixels: their microns per pixel, and whether these are as decoded."""
+
+    mpp: float
+    one_to_one: bool
+
+
+def tile_optics(scale: TileScale) -> TileOptics:
+    """That of tiles read at this scale."""
+    return TileOptics(float(scale.effective), scale.resize == 1)
+
+
+def measured_columns(tiles: U8, optics: TileOptics) -> F32:
+    """The `COLUMNS` of tiles uint8 (b, h, w, 3): float32 (b, 15); NaN where a column does not apply to a tile."""
+    if not len(tiles):
+        return np.empty((0, len(COLUMNS)), np.float32)
+    times = halvings(optics.mpp, COLOUR_MPP)
+    small = np.stack([halved(tile, times) for tile in tiles])
+    kinds = colour_kinds(small)
+    shares, wide = kind_shares(kinds), kind_shares(colour_kinds(_squares(small)))
+    columns = [
+        *(shares[:, k] for k in (0, 1)),
+        *(wide[:, k] for k in (2, 3)),
+        *(shares[:, k] for k in (8, 4, 5, 6, 7)),
+        *np.array([_focus(tile, optics) for tile in tiles]).T,
+        *np.array([_stains(tile) for tile in small]).T,
+        _nuclei(small, kinds, tiles.shape[1] * tiles.shape[2] * optics.mpp**2 * 1e-6, optics),
+    ]
+    return np.stack(columns, axis=1, dtype=np.float32)
+
+
+def _focus(tile: U8, optics: TileOptics) -> tuple[float, float, float]:
+    import cv2
+
+    grey = np.asarray(cv2.cvtColor(tile, cv2.COLOR_RGB2GRAY), np.uint8)
+    blocks = blockiness(grey) if optics.one_to_one else float("nan")
+    return laplacian_variance(grey), sharpness(grey, optics.mpp), blocks
+
+
+def _squares(small: U8) -> U8:
+    """The mean colours of squares of `SQUARE_PX`; a tile narrower than one is one."""
+    import cv2
+
+    tiles, height, width, _ = small.shape
+    down, across = max(1, height // SQUARE_PX), max(1, width // SQUARE_PX)
+    cut = small[:, : down * SQUARE_PX, : across * SQUARE_PX]
+    tall = np.ascontiguousarray(cut).reshape(-1, cut.shape[2], 3)
+    means = cv2.resize(tall, (across, tiles * down), interpolation=cv2.INTER_AREA)
+    return np.asarray(means, np.uint8).reshape(tiles, down, across, 3)
+
+
+def _stains(tile: U8) -> tuple[float, ...]:
+    """Mean density of haematoxylin and of eosin over all pixels, glass included, along the same vectors for every slide."""
+    import cv2
+
+    red, green, blue, _ = cv2.mean(cv2.LUT(tile, density_table()))
+    return tuple(r * red + g * green + b * blue for r, g, b in unmixing())
+
+
+def _nuclei(small: U8, kinds: U8, mm2: float, optics: TileOptics) -> npt.NDArray[np.float64]:
+    """Spots outside ink per square millimetre; NaN where pixels are too coarse for nuclei."""
+    if optics.mpp > COARSEST_MPP:
+        return np.full(len(small), np.nan)
+    found = spots(small).reshape(kinds.shape) & ((kinds & INK_BITS) == 0)
+    return np.asarray(np.count_nonzero(found, axis=1) / mm2)

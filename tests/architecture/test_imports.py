@@ -53,6 +53,7 @@ HEAVY = {
     "imagecodecs": {"slides"},
     "pyarrow": {"tiles", "cohort"},
     "numba": {"tiles"},
+    "h5py": {"tiles"},
     "cv2": {"slides", "tissue", "tiles", "stain", "encode", "report", "stages"},
     "skimage": {"tissue", "encode"},
     "scipy": {"slides", "tissue", "stain", "encode", "report"},

@@ -121,5 +121,5 @@ def _in_one_pass(
     for group in (together, *([row] for row in rows if row.slide_id in watch.alone)):
         with EmbeddingPass(embeddings, config, progress, meter, watch.current) as embedding_pass:
             yield from embedding_pass.results(group)
-    meter.encoders = {e.plan.card.name: share for e in embeddings if (share := e.share) is not None}
+    meter.encoders = {e.plan.label: share for e in embeddings if (share := e.share) is not None}
     meter.notes = tuple(note for embedding in embeddings for note in embedding.notes)

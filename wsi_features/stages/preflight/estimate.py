@@ -34,10 +34,11 @@ def survey(slide_id: str, slide: Slide, native: float) -> dict[str, Any] | None:
 def estimated(about: dict[str, Any], tiles: TileRecipe) -> dict[str, Any]:
     """The description of a surveyed slide with its `estimate`; a slide too coarse for `tiles` becomes a failed one.
 
-    `tiles` is resolved, without `auto`. The estimate is None for a slide that failed or was not surveyed.
+    `tiles` is resolved, without `auto`. The estimate is None for a slide that failed or was not surveyed,
+    and where only a list tells the tiles.
     """
     found = {name: value for name, value in about.items() if name != "survey"}
-    if not about.get("survey"):
+    if not about.get("survey") or tiles.source == "coordinates":
         return found | {"estimate": None}
     try:
         return found | {"estimate": _estimate(about, tiles)}

@@ -24,7 +24,7 @@ MAY_IMPORT = {
     "stain": {"errors", "geometry", "recipe", "resources", "tiles"},
     "encode": {"errors", "geometry", "recipe", "resources", "files", "tiles", "stain"},
     "store": {"errors", "geometry", "recipe", "files", "tiles"},
-    "cohort": {"errors", "geometry", "recipe", "files", "slides", "store"},
+    "cohort": {"errors", "geometry", "recipe", "files", "slides", "store", "tiles"},
     "report": {"errors", "geometry", "recipe", "resources", "cohort", "store"},
     "config": {"errors", "recipe", "encode", "stain", "tiles", "tissue"},
     "generated": {"cohort", "config", "encode", "files"},

@@ -27,7 +27,8 @@ from wsi_features.tiles.sources import read_list
 def tiles_of(row: ManifestRow, config: Config, plans: tuple[EncoderPlan, ...], out: Outputs) -> SlideResult:
     """Make the tile tables of one slide, or find that they are right already."""
     lineage = lineage_of(row)
-    counts, dropped = {}, {}
+    counts: dict[str, int] = {}
+    dropped: dict[str, dict[str, int]] = {}
     for tiling, recipe in tilings(plans).items():
         try:
             table = tiles_with(row.slide_id, out, tiling, lineage.tiles(config, recipe))

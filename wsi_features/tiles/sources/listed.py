@@ -93,12 +93,13 @@ def _rounded(exact: F64) -> npt.NDArray[np.int64]:
 
 def _faults(tiles: TileList, exact: F64, span: int, slide: Size) -> Iterator[tuple[str, Bools]]:
     """What is wrong with rows (n,), each row in one of them at most."""
-    unknown = ~np.isfinite(exact).all(axis=1)
+    unknown = np.asarray(~np.isfinite(exact).all(axis=1))
     if tiles.sizes is not None:
         unknown |= ~(np.isfinite(tiles.sizes) & (tiles.sizes > 0))
     yield "no number", unknown
     corners = _rounded(np.clip(np.where(unknown[:, None], 0, exact), -(2.0**40), 2.0**40))
-    outside = ~unknown & ((corners < 0) | (corners + span > (slide.width, slide.height))).any(axis=1)
+    beyond = (corners < 0) | (corners + span > (slide.width, slide.height))
+    outside = np.asarray(~unknown & beyond.any(axis=1))
     yield "outside", outside
     usable = np.flatnonzero(~(unknown | outside))
     _, first = np.unique(corners[usable], axis=0, return_index=True)

@@ -27,4 +27,5 @@ def _index(values: Ints) -> Ints:
     if not len(values):
         return values
     beyond = values - values.min()
-    return beyond // max(1, int(np.gcd.reduce(beyond)))
+    pitch = int(np.gcd.reduce(beyond))
+    return np.asarray(beyond // max(1, pitch))

@@ -104,6 +104,7 @@ def random_tiles(
     area = bounds or Region(0, 0, size.width, size.height)
     left, top = max(area.x, edge), max(area.y, edge)
     right, bottom = min(area.x + area.width, size.width - edge), min(area.y + area.height, size.height - edge)
+    sums = mask.sums()
     drawn = random_origins(
         mask.mask,
         size,
@@ -111,7 +112,7 @@ def random_tiles(
         scale.span,
         recipe.sample,
         seed=recipe.seed,
-        accepted=lambda corners: mask.share(corners, scale.span) >= recipe.min_tissue,
+        accepted=lambda corners: mask.share(corners, scale.span, sums) >= recipe.min_tissue,
         overlap=recipe.sample_overlap,
     )
     grid, order = grid_at(drawn, scale.span, scale.size)

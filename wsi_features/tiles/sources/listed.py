@@ -116,7 +116,6 @@ def _refuse(slide_id: str, tiles: TileList, found: Mapping[str, Bools], slide: S
         "twice": "an earlier row has the same place",
     }
     row, name = min((int(np.argmax(bad)), name) for name, bad in found.items())
-    size = "" if tiles.sizes is None else f", size={tiles.sizes[row]:g}"
-    first = f"{tiles.place(row)}: x={tiles.x[row]:.10g}, y={tiles.y[row]:.10g}{size}; {why[name]}"
+    first = f"{tiles.shown(row)}; {why[name]}"
     count = sum(int(bad.sum()) for bad in found.values())
     raise CoordinatesError.faulty(slide_id, tiles.path, first, count, len(tiles))

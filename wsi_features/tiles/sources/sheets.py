@@ -53,6 +53,7 @@ def _tile_list(slide_id: str, path: Path, found: Columns, lines: npt.NDArray[np.
         centred=True if any(name.lower() in _CENTRE for name in names) else None,
         columns=({"id": known["id"].astype(np.str_)} if "id" in known else {}) | others,
         lines=lines,
+        written={} if lines is None else {"x": known["x"], "y": known["y"]} | ({} if size is None else {"size": size}),
     )
 
 

@@ -66,14 +66,14 @@ def test_parquet_gives_what_csv_gives(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ("abc,7", r"line 4: x=nan, y=7; wanted are numbers for x and y"),
+        ("abc,7", r"line 4: x=abc, y=7; wanted are numbers for x and y"),
         (
             "901,7",
             r"line 4: x=901, y=7; a tile of 100 px there is not wholly on the slide of 1000 x 600 level-0 pixels",
         ),
         ("7,501", r"line 4: x=7, y=501; a tile of 100 px"),
         ("-1,7", r"line 4: x=-1, y=7"),
-        ("1e300,7", r"line 4: x=1e\+300"),
+        ("1e300,7", r"line 4: x=1e300"),
         ("10.2,20", r"line 4: x=10.2, y=20; an earlier row has the same place \(1 of 3 rows are at fault\)"),
     ],
 )
@@ -115,6 +115,14 @@ def test_sizes_are_pixels_or_microns() -> None:
     assert span_of("s1", TileList("l", place_, place_, sizes), 0.5) == 55
     assert span_of("s1", TileList("l", place_, place_, sizes, in_um=True), 0.2431) == 226
     assert span_of("s1", TileList("l", place_, place_), 0.5) is None
+
+
+@pytest.mark.parametrize("size", ["0", "-5", "wide"])
+def test_a_tile_without_a_size_is_at_fault(tmp_path: Path, size: str) -> None:
+    with pytest.raises(
+        CoordinatesError, match=rf"line 3: x=300, y=20, size={size}; wanted are numbers for x and y, and"
+    ):
+        placed(written(tmp_path, f"x,y,size\n10,20,100\n300,20,{size}\n"))
 
 
 def test_tiles_of_several_sizes_are_refused_with_the_remedy() -> None:

@@ -92,8 +92,14 @@ def _status(row: ManifestRow, records: Mapping[str, Record]) -> StatusRow:
         reader=facts.get("reader") or "",
         stores=";".join(str(store["store"]) for store in stores.values()),
         seconds=round(sum(result.seconds for result in found), 3),
-        message=last.message,
+        message=last.message or _left_out(facts),
     )
+
+
+def _left_out(facts: Mapping[str, Any]) -> str:
+    """What a slide that ended well lacks of what its tiles' source names."""
+    found = [f"{n} {reason}" for reasons in facts.get("dropped", {}).values() for reason, n in reasons.items()]
+    return f"tiles left out: {', '.join(found)}" if found else ""
 
 
 def _without_embed(row: ManifestRow, found: Sequence[SlideResult]) -> SlideResult:

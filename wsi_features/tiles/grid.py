@@ -136,7 +136,7 @@ def scale_of_span(  # noqa: PLR0913 - as above
     `asked` is only recorded. Tiles of fewer pixels than `size` are refused as in `tile_scale`. Raises ResolutionError.
     """
     if size > span * (1 + tolerance) and not upsample:
-        raise ResolutionError.too_coarse(slide_id, native=native, wanted=span * native / size, tolerance=tolerance)
+        raise ResolutionError.too_few_pixels(slide_id, span=span, size=size)
     return _at_level(downsamples, native, asked, size, span, step)
 
 

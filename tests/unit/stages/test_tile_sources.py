@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,13 @@ from wsi_features import Cohort, FeatureStore
 from wsi_features.cli.main import run_command
 from wsi_features.cohort.relatives import parent_rows
 from wsi_features.errors import StoreError
+from wsi_features.geometry import Size
+from wsi_features.slides import open_slide
 from wsi_features.slides.synthetic import SlideSpec, write_slide
+from wsi_features.stages.plan import plan_of
+from wsi_features.tiles import ReadRecipe, tile_batches
+from wsi_features.tiles.grid import scale_of_span
+from wsi_features.tiles.sources import place, read_list
 
 SPOTS = [(700.0, 300.5), (300.0, 500.0), (900.0, 300.5), (500.5, 700.0)]
 """Centres, not in raster order."""
@@ -106,6 +113,46 @@ def test_lists_of_other_programs_give_the_same_features(listed: Cohort) -> None:
         np.testing.assert_array_equal(store.coords, spots.coords)
         np.testing.assert_array_equal(store.features[:], spots.features[:])
         assert store.provenance.span == 128
+
+
+def test_tiles_are_the_pixels_that_clam_reads(slide: Path, lists: dict[str, Path]) -> None:
+    openslide = pytest.importorskip("openslide")
+    with openslide.OpenSlide(slide) as source:
+        downsamples = tuple((d, d) for d in source.level_downsamples)
+        corners = np.array([[236, 436], [404, 640]])  # whole pixels of level 1
+        tiles = replace(read_list("one", lists["clam"], downsamples), x=corners[:, 0] * 1.0, y=corners[:, 1] * 1.0)
+        tiles = replace(tiles, sizes=np.full(2, 128.0))
+        scale = scale_of_span("one", downsamples, native=0.5, asked=2.0, size=32, span=128, step=128)
+        grid = place("one", tiles, Size(1536, 1152), span=128, size=32).grid
+        wanted = [np.asarray(source.read_region(corner, 1, (32, 32)).convert("RGB")) for corner in corners.tolist()]
+    (batch,) = tile_batches(lambda: open_slide("one", slide), grid, scale, ReadRecipe(), batch=4, workers=1)
+    np.testing.assert_array_equal(batch.pixels, wanted)
+
+
+def test_a_list_that_was_changed_reruns_its_shard_and_no_other(
+    slide: Path, lists: dict[str, Path], tmp_path: Path
+) -> None:
+    (tmp_path / "list.csv").write_bytes(lists["spots"].read_bytes())
+    (tmp_path / "cohort.csv").write_text(f"slide_id,path,coordinates\na,{slide},list.csv\nb,{slide},\n")
+    values = {"manifest": str(tmp_path / "cohort.csv"), "out": str(tmp_path), "tuning": {"slides_per_shard": 1}}
+    before = [plan_of(values).slides(shard) for shard in ("00000", "00001")]
+    (tmp_path / "list.csv").write_text("x,y\n1,2\n")
+    after = [plan_of(values).slides(shard) for shard in ("00000", "00001")]
+    assert (before[0] != after[0], before[1] == after[1]) == (True, True)
+
+
+def test_inspect_counts_the_tiles_of_a_list_and_finds_its_faults(
+    slide: Path, lists: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "wrong.csv").write_text("x,y\n1500,2\n")
+    rows = [f"a,{slide},{lists['trident']}", f"b,{slide},wrong.csv"]
+    (tmp_path / "cohort.csv").write_text("\n".join(["slide_id,path,coordinates", *rows]) + "\n")
+    (tmp_path / "config.yaml").write_text("tiles: {size: 128}")
+    command = ["inspect", str(tmp_path / "cohort.csv"), "--config", str(tmp_path / "config.yaml"), "--json"]
+    assert run_command(command) == 1
+    good, wrong = map(json.loads, capsys.readouterr().out.splitlines())
+    assert (good["estimate"]["tiles"], wrong["reason"]) == (4, "coordinates")
+    assert "line 2: x=1500, y=2" in wrong["remedy"]
 
 
 def test_a_store_names_the_list_by_its_digest(listed: Cohort) -> None:

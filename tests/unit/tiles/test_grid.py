@@ -150,6 +150,6 @@ def test_a_span_that_is_given_is_kept_to_the_pixel(span: int, level: int) -> Non
 
 def test_a_span_of_too_few_pixels_is_refused_unless_it_may_be_enlarged() -> None:
     wanted = {"native": 0.25, "asked": 0.5, "size": 256, "span": 200, "step": 200}
-    with pytest.raises(ResolutionError, match=r"set `tiles.upsample`"):
+    with pytest.raises(ResolutionError, match=r"tiles of 200 level-0 pixels were asked for as 256 px.*`tiles.size`"):
         scale_of_span("s1", (1.0,), **wanted)  # type: ignore[arg-type]
     assert scale_of_span("s1", (1.0,), **wanted, upsample=True).resize == 1.28  # type: ignore[arg-type]

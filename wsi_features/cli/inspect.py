@@ -32,7 +32,7 @@ def inspect(sources: tuple[str, ...], config_file: str | None, as_json: bool) ->
     described = []
     with Inspector(tuning.inspect_seconds, tuning.inspect_mib, _SURVEYED) as inspector:
         for row in rows:
-            about = estimated(inspector.described(row), tiles)
+            about = estimated(inspector.described(row), tiles, row.coordinates)
             described.append(about)
             if one_by_one:
                 click.echo(json.dumps(about, ensure_ascii=False) if as_json else paragraph(about))

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from wsi_features.cohort.keep import kept_rows
 from wsi_features.cohort.manifest import Manifest, ManifestRow, manifest_of_output
 from wsi_features.cohort.outputs import Outputs
+from wsi_features.cohort.relatives import tile_columns
 from wsi_features.cohort.status import StatusRow, statuses
 from wsi_features.errors import OutputError, StoreError
 from wsi_features.store import FeatureStore
@@ -63,6 +64,13 @@ class Cohort:
         Without marks all valid rows. Raises StoreError, and ArtifactError where the marks are damaged or not clear.
         """
         return kept_rows(self.out, self.store(slide_id), name)
+
+    def tile_columns(self, slide_id: str) -> dict[str, npt.NDArray[Any]]:
+        """What the tiles' source said of each row (n,) of a slide's store, by name: numbers and text, as names of spots.
+
+        Raises ArtifactError where the tile table is gone.
+        """
+        return tile_columns(self.out, self.store(slide_id))
 
     def lazy_features(self) -> tuple[Any, npt.NDArray[np.int64]]:
         """All slides' features as one dask array (N, d), and where each slide begins and the last one ends, (slides + 1,).

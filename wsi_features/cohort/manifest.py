@@ -45,6 +45,10 @@ class ManifestRow(BaseModel):
         "", pattern="^([0-9a-fA-F]{64})?$", description="SHA-256 of the slide file, verified before it is used"
     )
     annotations: str = Field("", description="GeoJSON whose tissue objects replace the segmented mask")
+    coordinates: str = Field(
+        "",
+        description="List of the tiles to take: CSV or Parquet with x and y, or a patch file of TRIDENT or CLAM (.h5)",
+    )
     skip: str = Field("", description="Reason for leaving the slide out; empty means that it is processed")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,6 +58,10 @@ class Outputs:
     def tiles(self, tiling: str, slide_id: str) -> Path:
         """A slide's tile table."""
         return self.root / "tiles" / tiling / f"{slide_id}.parquet"
+
+    def tile_tables(self, slide_id: str) -> list[Path]:
+        """The tile tables of a slide that are there, of every tiling."""
+        return sorted(self.root.glob(f"tiles/*/{glob.escape(slide_id)}.parquet"))
 
     def stain(self, method: str, slide_id: str) -> Path:
         """A slide's stain parameters."""

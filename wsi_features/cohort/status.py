@@ -94,7 +94,7 @@ def _status(row: ManifestRow, records: Mapping[str, Record]) -> StatusRow:
         reader=facts.get("reader") or "",
         stores=";".join(str(store["store"]) for store in stores.values()),
         seconds=round(sum(result.seconds for result in found), 3),
-        message=last.message,
+        message=last.message or _left_out(facts),
         kept=kept[0] if kept else None,
     )
 
@@ -105,6 +105,12 @@ def _last(row: ManifestRow, records: Mapping[str, Record], found: Sequence[Slide
     if embedded is None:
         return _without_embed(row, found)
     return marked if embedded.usable and marked is not None and not marked.usable else embedded
+
+
+def _left_out(facts: Mapping[str, Any]) -> str:
+    """What a slide that ended well lacks of what its tiles' source names."""
+    found = [f"{n} {reason}" for reasons in facts.get("dropped", {}).values() for reason, n in reasons.items()]
+    return f"tiles left out: {', '.join(found)}" if found else ""
 
 
 def _without_embed(row: ManifestRow, found: Sequence[SlideResult]) -> SlideResult:

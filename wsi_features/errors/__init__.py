@@ -7,6 +7,7 @@
     │   ├── ResolutionError         mpp
     │   ├── TileReadError           bad_tiles
     │   ├── AnnotationError         annotations
+    │   ├── CoordinatesError        coordinates
     │   ├── StainFitError           stain_fit
     │   ├── NonFiniteFeaturesError  non_finite
     │   ├── SlideScaleError         scale
@@ -36,6 +37,7 @@ The second column is the reason code that records and status tables carry.
 
 from wsi_features.errors.base import SlideError, UsageError, WsiFeaturesError, one_line
 from wsi_features.errors.cohort import ConfigError, ManifestError, OutputError, ThresholdError, manifest_problem
+from wsi_features.errors.coordinates import CoordinatesError
 from wsi_features.errors.encoders import (
     CardError,
     DeviceLostError,
@@ -59,6 +61,7 @@ __all__ = [
     "ArtifactError",
     "CardError",
     "ConfigError",
+    "CoordinatesError",
     "CrashError",
     "DeviceLostError",
     "EncoderError",

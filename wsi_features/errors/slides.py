@@ -259,6 +259,14 @@ class ResolutionError(SlideError):
             f"Set `tiles.mpp` to at least {native:g}, set `tiles.upsample` to accept enlarged tiles, or drop the slide."
         )
 
+    @classmethod
+    def too_few_pixels(cls, slide_id: str, *, span: int, size: int) -> ResolutionError:
+        """Tiles whose span is given, by a list, and which would have to be enlarged."""
+        return cls(
+            f"slide {slide_id!r}: tiles of {span} level-0 pixels were asked for as {size} px; enlarged, they would be "
+            f"invented detail. Set `tiles.size` to at most {span}, or set `tiles.upsample` to accept enlarged tiles."
+        )
+
 
 class TileReadError(SlideError):
     """More of a slide is missing or unreadable than can be accepted."""

@@ -109,6 +109,14 @@ class StoreError(SlideError):
         )
 
     @classmethod
+    def unrelated(cls, path: str, other: str) -> StoreError:
+        """Rows of one would be taken for rows of the other."""
+        return cls(
+            f"feature store {path!r} is not of the tiles around those of {other!r}. "
+            "Take two stores of one slide that one run made with `tiles.nested`, next to each other in size."
+        )
+
+    @classmethod
     def inconsistent(cls, path: str, what: str, found: object, wanted: object) -> StoreError:
         """Arrays that do not belong together."""
         return cls(f"feature store {path!r}: {what} is {found}, wanted {wanted}. Delete the store and embed again.")

@@ -9,6 +9,8 @@ from importlib.metadata import version
 from pathlib import Path
 from threading import Lock
 
+import numpy as np
+
 from wsi_features.cohort.outputs import Outputs
 from wsi_features.config import Config
 from wsi_features.encode.build import build, encoder_recipe
@@ -24,7 +26,7 @@ from wsi_features.stages.meter import EncoderShare
 from wsi_features.stages.tissue import read_tissue
 from wsi_features.stain import StainTransform
 from wsi_features.store import Provenance, StoreContent
-from wsi_features.tiles import TileTable
+from wsi_features.tiles import TileRecipe, TileTable, TileView
 from wsi_features.tiles.quality import COLUMNS
 
 _LIBRARIES = ("numpy", "opencv-python", "openslide-bin", "openslide-python", "simplejpeg", "zarr", "wsi-features")
@@ -81,8 +83,8 @@ class Embedding:
 
     @property
     def name(self) -> str:
-        """On the encoder's card."""
-        return self.plan.card.name
+        """Of the encoder, and of its tiles where it has several."""
+        return self.plan.label
 
     def target(self, slide_id: str) -> Path:
         """Where the store of a slide lies."""
@@ -94,12 +96,13 @@ class Embedding:
 
     def content(self, lineage: Lineage, table: TileTable, stain: StainTransform) -> StoreContent:
         """All of a store but its features."""
+        columns = {"tissue_share": table.tissue_share} | table.numbers()
         return StoreContent(
             coords=table.grid.origins,
             grid=table.grid.index,
-            columns=table.tissue_share[:, None],
-            column_names=("tissue_share",),
             measured=COLUMNS if self.config.quality.measure else (),
+            columns=np.stack(list(columns.values()), axis=1),
+            column_names=tuple(columns),
             dim=self.encoder.card.dim,
             dtype="float32" if self.encoder.precision == "fp32" else "float16",
             provenance=_provenance(self, lineage, table, stain),
@@ -172,7 +175,19 @@ def _fingerprints(lineage: Lineage, config: Config, plan: EncoderPlan) -> dict[s
         "tissue": lineage.tissue(config),
         "tiles": lineage.tiles(config, plan.tiles),
         "stain": lineage.stain(config),
+        **_relatives(lineage, config, plan.tiles),
     }
+
+
+def _relatives(lineage: Lineage, config: Config, tiles: TileRecipe) -> dict[str, str]:
+    """The list that the tiles are of, and the tables that their rows refer to."""
+    coarser = tiles.coarser()
+    found = {"coordinates": lineage.coordinates} if lineage.coordinates else {}
+    if coarser is not None:
+        found["parent_tiles"] = lineage.tiles(config, coarser)
+    if isinstance(tiles, TileView) and tiles.view == "context":
+        found["centre_tiles"] = lineage.tiles(config, tiles.base())
+    return found
 
 
 @lru_cache

@@ -13,7 +13,7 @@ from wsi_features.encode.weights import sha256_of
 from wsi_features.encode.weights_store import WeightsRegistry, named_digest
 from wsi_features.errors import ConfigError, ScaleContractError, SlideScaleError, WeightsError, WeightsStoreError
 from wsi_features.tiles.grid import TileScale
-from wsi_features.tiles.recipe import TileRecipe
+from wsi_features.tiles.recipe import TileRecipe, TileView
 
 _ROUNDING = 0.005
 """How far whole pixels of a slide may put the effective resolution off the one asked for."""
@@ -31,6 +31,11 @@ class EncoderPlan:
     def tiling(self) -> str:
         """The name of the tiling in paths."""
         return tiling_name(self.tiles)
+
+    @property
+    def label(self) -> str:
+        """The encoder's name, with that of its tiles where it has others as well."""
+        return f"{self.card.name} on {self.tiling}" if isinstance(self.tiles, TileView) else self.card.name
 
     @property
     def precision(self) -> Precision:
@@ -96,8 +101,8 @@ def encoder_plans(config: Config) -> tuple[EncoderPlan, ...]:
 
     Raises UnknownEncoderError, CardError, ScaleContractError or ConfigError: nothing has started then.
     """
-    plans = tuple(_plan(config, choice) for choice in config.encoders)
-    names = [(plan.card.name, plan.precision) for plan in plans]
+    plans = tuple(plan for choice in config.encoders for plan in _plans(config, choice))
+    names = [(plan.card.name, plan.precision) for plan in plans if not isinstance(plan.tiles, TileView)]
     for name in names:
         if names.count(name) > 1:
             raise ConfigError.invalid("config", "encoders", name[0], "an encoder may be listed once")
@@ -110,9 +115,27 @@ def tilings(plans: tuple[EncoderPlan, ...]) -> dict[str, TileRecipe]:
 
 
 def tiling_name(tiles: TileRecipe) -> str:
-    """`<px>px_<mpp>mpp`, and `_<overlap>` where tiles overlap."""
+    """`<px>px_<mpp>mpp`, `_<overlap>` where tiles overlap, and what they are to others: `_parent4`, `_context4`."""
     overlap = f"_{tiles.overlap}" if tiles.overlap else ""
-    return f"{tiles.size}px_{tiles.mpp}mpp{overlap}"
+    view = f"_{tiles.view}{tiles.zoom}" if isinstance(tiles, TileView) else ""
+    return f"{tiles.size}px_{_mpp(tiles)}mpp{overlap}{view}"
+
+
+def _mpp(tiles: TileRecipe) -> float:
+    """The resolution of the tiles themselves: a view's recipe has that of the tiles that it belongs to."""
+    assert isinstance(tiles.mpp, float)  # noqa: S101 - resolved from the card
+    return float(f"{tiles.mpp * tiles.zoom:.12g}") if isinstance(tiles, TileView) else tiles.mpp
+
+
+def _plans(config: Config, choice: EncoderChoice) -> tuple[EncoderPlan, ...]:
+    """An encoder with its tiles, and once more for each table of tiles that belongs to them."""
+    plan = _plan(config, choice)
+    views = tuple(EncoderPlan(choice, plan.card, view) for view in plan.tiles.views())
+    if choice.scale == "card":
+        for view in views:
+            assert isinstance(view.tiles.size, int)  # noqa: S101 - as above
+            plan.card.check_scale(_mpp(view.tiles), view.tiles.size)
+    return plan, *views
 
 
 def _plan(config: Config, choice: EncoderChoice) -> EncoderPlan:

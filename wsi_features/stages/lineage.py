@@ -9,7 +9,7 @@ from pathlib import Path
 from wsi_features.cohort.manifest import ManifestRow
 from wsi_features.config import Config
 from wsi_features.encode.encoder import EMBED_VERSION
-from wsi_features.errors import AnnotationError, SlideFileError
+from wsi_features.errors import AnnotationError, CoordinatesError, SlideFileError
 from wsi_features.recipe import Json, digest, fingerprint
 from wsi_features.slides import content_fingerprint
 from wsi_features.slides.identity import remote_fingerprint
@@ -30,6 +30,7 @@ class Lineage:
     content: str
     declared: Json
     annotations: str
+    coordinates: str = ""
 
     def preflight(self) -> str:
         """What is known of the slide before a pixel is used."""
@@ -42,7 +43,8 @@ class Lineage:
 
     def tiles(self, config: Config, tiles: TileRecipe) -> str:
         """The tile table; `tiles` is resolved, without `auto`."""
-        return fingerprint("tiles", TILES_VERSION, tiles, [self.tissue(config)], self.content)
+        upstream = [self.tissue(config)] + ([self.coordinates] if self.coordinates else [])
+        return fingerprint("tiles", TILES_VERSION, tiles, upstream, self.content)
 
     def stain(self, config: Config) -> str:
         """The stain transform."""
@@ -59,8 +61,11 @@ class Lineage:
 
 
 def lineage_of(row: ManifestRow) -> Lineage:
-    """Look at a slide's file and annotations. Raises SlideFileError or AnnotationError when one is not usable."""
-    return Lineage(row.slide_id, _content(row), _declared(row), _annotations_digest(row))
+    """Look at a slide's file, annotations and list of tiles.
+
+    Raises SlideFileError, AnnotationError or CoordinatesError when one is not usable.
+    """
+    return Lineage(row.slide_id, _content(row), _declared(row), _annotations_digest(row), _coordinates_digest(row))
 
 
 def _content(row: ManifestRow) -> str:
@@ -87,6 +92,15 @@ def _annotations_digest(row: ManifestRow) -> str:
         return hashlib.sha256(Path(row.annotations).read_bytes()).hexdigest()
     except OSError as error:
         raise AnnotationError.unreadable(row.slide_id, row.annotations, error.strerror or str(error)) from error
+
+
+def _coordinates_digest(row: ManifestRow) -> str:
+    if not row.coordinates:
+        return ""
+    try:
+        return hashlib.sha256(Path(row.coordinates).read_bytes()).hexdigest()
+    except OSError as error:
+        raise CoordinatesError.unreadable(row.slide_id, row.coordinates, error.strerror or str(error)) from error
 
 
 def embed_recipe(config: Config, encoder: Json) -> Json:

@@ -76,6 +76,7 @@ class Plan:
         rows = [
             {**row.model_dump(exclude_none=True, exclude_defaults=True), "file": _stamp(row.path)}
             | ({"outlines": _stamp(row.annotations)} if row.annotations else {})
+            | ({"list": _stamp(row.coordinates)} if row.coordinates else {})
             | ({"retry": self._retries[row.slide_id]} if row.slide_id in self._retries else {})
             for row in self.shards[shard]
         ]

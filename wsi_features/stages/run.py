@@ -87,4 +87,5 @@ def embed(
     (row,) = collect(plan.out)
     if row.status == "failed":
         raise SlideError(row.message)
-    return FeatureStore.open(plan.out.root / row.stores)
+    own = f"__{plan.encoders[0].tiling}__"  # further ones are of tiles that belong to these
+    return FeatureStore.open(plan.out.root / next(store for store in row.stores.split(";") if own in store))

@@ -1,37 +1,58 @@
-"""Which tiles of a slide hold tissue: the grid over its scanned area, met with its mask."""
+"""Which tiles of a slide are taken: those that its source names, met with its mask, and the tiles that belong to them."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from wsi_features.geometry import Region, Size
-from wsi_features.tiles import TileRecipe, TileTable, regular_grid, tile_scale, usable_bounds
+from wsi_features.geometry import Region
+from wsi_features.stages.nesting import context_reach, context_view, parent_view, with_context, with_parents
+from wsi_features.stages.tile_sources import grid_tiles, level_0, listed_tiles, random_tiles
+from wsi_features.tiles import TileRecipe, TileTable, TileView, usable_bounds
+from wsi_features.tiles.sources import TileList, random_subset
 from wsi_features.tissue import TissueMask
 
 
-def tissue_tiles(about: dict[str, Any], mask: TissueMask, recipe: TileRecipe, fingerprint: str = "") -> TileTable:
-    """The tiles with enough tissue of a slide whose preflight is `about`; `recipe` is resolved, without `auto`.
+def tissue_tiles(
+    about: dict[str, Any],
+    mask: TissueMask,
+    recipe: TileRecipe,
+    fingerprint: str = "",
+    listed: TileList | None = None,
+) -> TileTable:
+    """The tiles of a slide whose preflight is `about`; `recipe` is resolved, without `auto`.
 
-    Raises ResolutionError when the slide is too coarse for them.
+    They are those of the list where there is one, else those of the recipe's source that have enough tissue. Raises
+    ResolutionError when the slide is too coarse for them, and CoordinatesError.
     """
-    levels = about["levels"]
-    size = Size(levels[0]["width"], levels[0]["height"])
-    assert isinstance(recipe.size, int) and isinstance(recipe.mpp, float)  # noqa: S101, PT018 - resolved from the card
-    scale = tile_scale(
-        about["slide_id"],
-        [(level["downsample_x"], level["downsample_y"]) for level in levels],
-        native=about["mpp"]["value"],
-        asked=recipe.mpp,
-        size=recipe.size,
-        overlap=recipe.overlap,
-        tolerance=recipe.mpp_tolerance,
-        upsample=recipe.upsample,
-    )
+    base = recipe.base() if isinstance(recipe, TileView) else recipe
+    table = replace(_chosen(about, mask, base, listed), fingerprint=fingerprint)
+    if not isinstance(recipe, TileView):
+        return with_parents(table, base)
+    view = parent_view if recipe.view == "parent" else context_view
+    return view(table, about, mask, recipe)
+
+
+def _chosen(about: dict[str, Any], mask: TissueMask, recipe: TileRecipe, listed: TileList | None) -> TileTable:
+    """The tiles at the recipe's own resolution."""
     stated = Region(**about["bounds"]) if about["bounds"] else None
-    bounds = usable_bounds(size, stated) if recipe.bounds == "honour" else None
-    grid = regular_grid(size, scale, bounds)
-    share = mask.share(grid.origins, scale.span)
-    keep = (share >= recipe.min_tissue) & (share > 0)
-    return TileTable(grid.keep(keep), scale, size, share[keep].astype(np.float32), len(grid), fingerprint, bounds)
+    bounds = usable_bounds(level_0(about), stated) if recipe.bounds == "honour" else None
+    if listed is not None or recipe.source == "coordinates":
+        table = listed_tiles(about, mask, recipe, listed)
+    elif recipe.source == "random":
+        return random_tiles(about, mask, recipe, bounds, context_reach(recipe))
+    else:
+        table = grid_tiles(about, mask, recipe, bounds)
+    return _sampled(with_context(table, recipe), recipe)
+
+
+def _sampled(table: TileTable, recipe: TileRecipe) -> TileTable:
+    """A random part of the tiles where the recipe asks for one, with the order in which they were drawn."""
+    if not recipe.sample:
+        return table
+    drawn = random_subset(len(table), recipe.sample, recipe.seed)
+    order = np.full(len(table), -1, np.int64)
+    order[drawn] = np.arange(len(drawn))
+    return replace(table, extra={**table.extra, "drawn": order}).keep(order >= 0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from wsi_features.cohort.manifest import ManifestRow
 from wsi_features.cohort.outputs import Outputs
 from wsi_features.cohort.records import SlideResult, Status
@@ -11,6 +13,7 @@ from wsi_features.files import replacing
 from wsi_features.stages.encoders import EncoderPlan, tilings
 from wsi_features.stages.lineage import Lineage, lineage_of
 from wsi_features.stages.selection import tissue_tiles
+from wsi_features.stages.tile_sources import downsamples
 from wsi_features.stages.tissue import read_tissue
 from wsi_features.tiles import (
     TileRecipe,
@@ -18,21 +21,26 @@ from wsi_features.tiles import (
     read_tiles,
     write_tiles,
 )
+from wsi_features.tiles.sources import read_list
 
 
 def tiles_of(row: ManifestRow, config: Config, plans: tuple[EncoderPlan, ...], out: Outputs) -> SlideResult:
     """Make the tile tables of one slide, or find that they are right already."""
     lineage = lineage_of(row)
-    counts = {}
+    counts: dict[str, int] = {}
+    dropped: dict[str, dict[str, int]] = {}
     for tiling, recipe in tilings(plans).items():
         try:
             table = tiles_with(row.slide_id, out, tiling, lineage.tiles(config, recipe))
         except ArtifactError:
-            table = _make(lineage, config, recipe, out, tiling)
+            table = _make(row, lineage, config, recipe, out.tiles(tiling, row.slide_id), out)
         counts[tiling] = len(table)
+        dropped |= {tiling: dict(table.dropped)} if table.dropped else {}
     status: Status = "ok" if any(counts.values()) else "empty"
     fingerprint = lineage.tiles(config, plans[0].tiles)
-    return SlideResult(status, "tiles", fingerprint=fingerprint, facts={"tiles": counts})
+    return SlideResult(
+        status, "tiles", fingerprint=fingerprint, facts={"tiles": counts} | ({"dropped": dropped} if dropped else {})
+    )
 
 
 def tiles_with(slide_id: str, out: Outputs, tiling: str, wanted: str) -> TileTable:
@@ -44,9 +52,12 @@ def tiles_with(slide_id: str, out: Outputs, tiling: str, wanted: str) -> TileTab
     return table
 
 
-def _make(lineage: Lineage, config: Config, recipe: TileRecipe, out: Outputs, tiling: str) -> TileTable:
-    mask, about = read_tissue(lineage.slide_id, out, lineage.tissue(config))
-    table = tissue_tiles(about, mask, recipe, lineage.tiles(config, recipe))
-    with replacing(out.tiles(tiling, lineage.slide_id)) as path:
+def _make(
+    row: ManifestRow, lineage: Lineage, config: Config, recipe: TileRecipe, target: Path, out: Outputs
+) -> TileTable:
+    mask, about = read_tissue(row.slide_id, out, lineage.tissue(config))
+    listed = read_list(row.slide_id, Path(row.coordinates), downsamples(about)) if row.coordinates else None
+    table = tissue_tiles(about, mask, recipe, lineage.tiles(config, recipe), listed)
+    with replacing(target) as path:
         write_tiles(path, table)
     return table

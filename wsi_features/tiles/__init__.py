@@ -1,7 +1,7 @@
 """Tiles: the grid, the scale they are read at, their pixels, and the stream of batches."""
 
 from wsi_features.tiles.grid import TileBatch, TileGrid, TileScale, regular_grid, tile_scale, usable_bounds
-from wsi_features.tiles.recipe import TILES_VERSION, ReadRecipe, TileRecipe
+from wsi_features.tiles.recipe import TILES_VERSION, ReadRecipe, TileRecipe, TileView
 from wsi_features.tiles.stream import tile_batches
 from wsi_features.tiles.table import TileTable, read_tiles, write_tiles
 
@@ -13,6 +13,7 @@ __all__ = [
     "TileRecipe",
     "TileScale",
     "TileTable",
+    "TileView",
     "read_tiles",
     "regular_grid",
     "tile_batches",

@@ -116,6 +116,34 @@ def tile_scale(  # noqa: PLR0913 - the fields of a tile recipe, by name
     exact = size * asked / native
     span = size if exact < size + 1 and not coarse else max(1, round(exact))
     step = max(1, round(span * (size - overlap) / size))
+    return _at_level(downsamples, native, asked, size, span, step)
+
+
+def scale_of_span(  # noqa: PLR0913 - as above
+    slide_id: str,
+    downsamples: Sequence[Downsample],
+    *,
+    native: float,
+    asked: float,
+    size: int,
+    span: int,
+    step: int,
+    tolerance: float = 0.05,
+    upsample: bool = False,
+) -> TileScale:
+    """The scale of tiles whose `span` in level-0 pixels is given, and kept to the pixel, as for tiles of a list.
+
+    `asked` is only recorded. Tiles of fewer pixels than `size` are refused as in `tile_scale`. Raises ResolutionError.
+    """
+    if size > span * (1 + tolerance) and not upsample:
+        raise ResolutionError.too_few_pixels(slide_id, span=span, size=size)
+    return _at_level(downsamples, native, asked, size, span, step)
+
+
+def _at_level(
+    downsamples: Sequence[Downsample], native: float, asked: float, size: int, span: int, step: int
+) -> TileScale:
+    """The coarsest level that is not coarser than the tile."""
     axes = [d if isinstance(d, tuple) else (d, d) for d in downsamples]
     level = max(i for i, pair in enumerate(axes) if i == 0 or span / max(pair) > size - 0.5)
     return TileScale(Mpp(native), Mpp(asked), size, SlidePx(span), SlidePx(step), level, *axes[level])

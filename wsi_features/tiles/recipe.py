@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from wsi_features.recipe import Recipe
+from wsi_features.recipe import Json, Recipe
 
 TILES_VERSION = 1
 """Method version of the tiles stage."""
@@ -33,7 +33,105 @@ class TileRecipe(Recipe):
         "honour", description="Whether the grid starts at the scanned area that a file states (MRXS), or at 0, 0"
     )
 
-    historical: ClassVar[dict[str, Any]] = {"upsample": False, "bounds": "honour"}
+    source: Literal["grid", "random", "coordinates"] = Field(
+        "grid",
+        description="A regular grid; `sample` tiles at random positions in tissue; or the manifest's `coordinates` for "
+        "every slide. A slide for which the manifest names `coordinates` has the tiles of that list in any case",
+    )
+    sample: int = Field(
+        0, ge=0, description="Tiles of a slide, drawn at random from the grid or list; 0 takes all. `random` needs it"
+    )
+    seed: int = Field(0, ge=0, lt=2**63, description="Seed of what is drawn at random")
+    sample_overlap: bool = Field(True, description="Whether tiles at random positions may overlap")
+    coordinates_at: Literal["corner", "centre"] = Field(
+        "corner", description="What x and y of a list are: a tile's top-left corner, or its centre"
+    )
+    coordinates_keep: Literal["all", "tissue"] = Field(
+        "all", description="Take all tiles of a list, or those with `min_tissue`"
+    )
+    coordinates_faults: Literal["fail", "drop"] = Field(
+        "fail",
+        description="A row of a list beyond the slide, twice or without a number: refuse the list, or leave it out",
+    )
+    nested: Literal["none", "parents", "regions", "context"] = Field(
+        "none",
+        description="parents: coarser grids whose tiles hold those of the finer one; regions: whole squares of tiles; "
+        "context: a wider tile centred on each tile, row by row",
+    )
+    factors: tuple[Annotated[int, Field(ge=2, le=64)], ...] = Field(
+        (),
+        description="How many tiles wide a parent or region is, or how many times wider a context: [2, 4], [16], [4]",
+    )
+
+    historical: ClassVar[dict[str, Any]] = {
+        "upsample": False,
+        "bounds": "honour",
+        "source": "grid",
+        "sample": 0,
+        "seed": 0,
+        "sample_overlap": True,
+        "coordinates_at": "corner",
+        "coordinates_keep": "all",
+        "coordinates_faults": "fail",
+        "nested": "none",
+        "factors": [],
+    }
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.source == "random" and not self.sample:
+            raise ValueError("`tiles.source` random needs `tiles.sample`, the number of tiles")
+        if bool(self.factors) != (self.nested != "none"):
+            raise ValueError("`tiles.nested` and `tiles.factors` come together: for example parents and [2, 4]")
+        if self.nested in ("parents", "regions"):
+            self._check_grid()
+        if len(set(self.factors)) != len(self.factors):
+            raise ValueError("each of `tiles.factors` may be listed once")
+        if self.nested == "regions" and (len(self.factors) != 1 or self.sample):
+            raise ValueError("regions have one of `tiles.factors`, their width in tiles, and cannot be sampled")
+        return self
+
+    def _check_grid(self) -> None:
+        if self.overlap or self.source != "grid":
+            raise ValueError(f"`tiles.nested` {self.nested} needs a grid without `tiles.overlap`")
+        steps = zip((1, *self.factors), self.factors, strict=False)
+        if any(coarse % fine for fine, coarse in steps):
+            raise ValueError("each of `tiles.factors` must be a multiple of the one before, as [2, 4]")
+
+    def canonical(self) -> Json:
+        """Without what makes no difference where nothing is drawn."""
+        idle = {"seed": not self.sample, "sample_overlap": self.source != "random"}
+        return {name: value for name, value in super().canonical().items() if not idle.get(name)}
+
+    def coarser(self) -> TileView | None:
+        """The tiles that hold these, in the next coarser grid of `parents`."""
+        zoom = self.zoom if isinstance(self, TileView) else 1
+        factor = next((f for f in self.factors if f > zoom), None)
+        return self._view("parent", factor) if self.nested == "parents" and factor else None
+
+    def views(self) -> tuple[TileView, ...]:
+        """The recipes of the further tables that belong to this one: coarser grids, or contexts."""
+        if self.nested not in ("parents", "context"):
+            return ()
+        return tuple(self._view("parent" if self.nested == "parents" else "context", f) for f in self.factors)
+
+    def _view(self, view: Literal["parent", "context"], zoom: int) -> TileView:
+        own = {name: getattr(self, name) for name in TileRecipe.model_fields}
+        return TileView(**own, view=view, zoom=zoom)
+
+
+class TileView(TileRecipe):
+    """Tiles that belong to those of a recipe and are `zoom` times as wide: its parents, or its contexts.
+
+    `mpp` is still that of the recipe, so that both follow from the same tiles.
+    """
+
+    view: Literal["parent", "context"]
+    zoom: int
+
+    def base(self) -> TileRecipe:
+        """The recipe that they belong to."""
+        return TileRecipe(**{name: getattr(self, name) for name in TileRecipe.model_fields})
 
 
 class ReadRecipe(Recipe):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,9 @@ _KEY = b"wsi_features"
 _EXTRA = "extra:"
 """What the names of further columns begin with in the file, so that none is taken for a tile's own."""
 
+_LARGEST_WHOLE = 2**24
+"""Up to it every whole number is a float32."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TileTable:
@@ -28,7 +31,8 @@ class TileTable:
     `tissue_share` is float32 (n,), 0 to 1. `fingerprint` is that of the tiles stage;
     `candidates` counts the tiles of the full grid. `bounds` is the scanned area in level-0
     pixels that the grid covers, None where it covers the whole slide. `extra` holds further
-    columns (n,) by name, of numbers or text, which come with the tiles' source.
+    columns (n,) by name, of numbers or text, which come with the tiles' source. `dropped` counts, by reason,
+    the tiles that the source names and the table does not hold.
     """
 
     grid: TileGrid
@@ -39,9 +43,34 @@ class TileTable:
     fingerprint: str
     bounds: Region | None = None
     extra: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
+    dropped: Mapping[str, int] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.grid)
+
+    def keep(self, wanted: npt.NDArray[np.bool_]) -> TileTable:
+        """The table with only the tiles marked in `wanted` (n,), in the same order."""
+        extra = {name: values[wanted] for name, values in self.extra.items()}
+        return replace(self, grid=self.grid.keep(wanted), tissue_share=self.tissue_share[wanted], extra=extra)
+
+    def numbers(self) -> dict[str, npt.NDArray[np.float32]]:
+        """The further columns that fit into a feature store, float32 (n,) by name.
+
+        Measurements are rounded to it; a column of whole numbers, which may name something, is left out where one of
+        them would change. Text and what is left out stay in the table, whose rows are the store's.
+        """
+        return {name: values.astype(np.float32) for name, values in self.extra.items() if _fits(values)}
+
+
+def _fits(values: npt.NDArray[Any]) -> bool:
+    if values.dtype.kind not in "biuf":
+        return False
+    if values.dtype == np.float32 or not len(values):
+        return True
+    numbers = values.astype(np.float64)
+    known = numbers[~np.isnan(numbers)]
+    whole = bool((known == np.rint(known)).all())
+    return not whole or bool((np.abs(known) <= _LARGEST_WHOLE).all())
 
 
 def write_tiles(path: Path, table: TileTable) -> None:
@@ -64,6 +93,7 @@ def write_tiles(path: Path, table: TileTable) -> None:
         "candidates": table.candidates,
         "bounds": asdict(table.bounds) if table.bounds else None,
     }
+    about |= {"dropped": dict(table.dropped)} if table.dropped else {}
     arrow = pa.table(columns).replace_schema_metadata({_KEY: json.dumps(about, sort_keys=True)})
     pq.write_table(arrow, path)
 
@@ -97,6 +127,7 @@ def _table(arrow: Any, about: dict[str, Any]) -> TileTable:
         about["fingerprint"],
         Region(**bounds) if bounds else None,
         {name.removeprefix(_EXTRA): _any_column(arrow, name) for name in arrow.column_names if name.startswith(_EXTRA)},
+        about.get("dropped", {}),
     )
 
 

@@ -55,7 +55,13 @@ class TissueMask:
         """Tissue area in square millimetres, at `mpp` microns per level-0 pixel."""
         return area_mm2(int(self.mask.sum()) * self.scale_x * self.scale_y, mpp)
 
-    def share(self, origins: npt.NDArray[np.int64], span: int) -> npt.NDArray[np.float64]:
+    def sums(self) -> npt.NDArray[np.int64]:
+        """What `share` looks boxes up in; whoever asks many times hands it in."""
+        return _summed_area(self.mask)
+
+    def share(
+        self, origins: npt.NDArray[np.int64], span: int, sums: npt.NDArray[np.int64] | None = None
+    ) -> npt.NDArray[np.float64]:
         """Tissue share, 0 to 1, of n boxes that are `span` level-0 pixels wide and high.
 
         `origins` int64 (n, 2) holds the boxes' top-left x, y in level-0 pixels. The share is
@@ -71,7 +77,7 @@ class TissueMask:
             found = f"x {low[0]} to {high[0]}, y {low[1]} to {high[1]}"
             raise ValueError(f"boxes span {found}, beyond the slide of {self.slide.width} x {self.slide.height}")
         x, y = origins.astype(np.int64).T
-        table = _summed_area(self.mask)
+        table = self.sums() if sums is None else sums
         covered = (
             self._tissue_before(table, x + span, y + span)
             - self._tissue_before(table, x, y + span)

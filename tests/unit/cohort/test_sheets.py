@@ -121,3 +121,11 @@ def test_awkward_file_names_become_safe_ids(folder: Path) -> None:
         (folder / "sub" / name).write_bytes(b"x")
     ids = [row.slide_id for row in manifest_from([str(folder / "sub")])]
     assert ids == ["x-touch-y", "c", "with-quotes", "slide"]
+
+
+def test_a_list_of_tiles_is_found_beside_the_sheet_and_missed_when_it_is_not_there(folder: Path) -> None:
+    (folder / "spots.csv").touch()
+    (row,) = read_sheet(sheet(folder, "slide_id,path,coordinates\ns1,a.svs,spots.csv\n")).rows
+    assert row.coordinates == str((folder / "spots.csv").resolve())
+    with pytest.raises(ManifestError, match=r"line 2.*coordinates.*gone.csv.*No such file"):
+        read_sheet(sheet(folder, "slide_id,path,coordinates\ns1,a.svs,gone.csv\n"))

@@ -55,3 +55,10 @@ def test_cells_cannot_run_as_formulas_or_break_lines() -> None:
     cells = write_status([row]).splitlines()[1].split("\t")
     assert cells[4:9] == ["", "", "", "'=HYPERLINK()", "'@r"]
     assert cells[-1] == "a b c [31m"
+
+
+def test_a_slide_that_ended_well_says_which_tiles_were_left_out(tmp_path: Path) -> None:
+    out = recorded(tmp_path)
+    tiles = SlideResult("ok", "tiles", facts={"tiles": {"a": 12}, "dropped": {"a": {"outside": 2, "twice": 1}}})
+    write_record(out.record("tiles", "00000"), "tiles", "00000", {"good": tiles})
+    assert statuses(Manifest(ROWS), 5, out)[0].message == "tiles left out: 2 outside, 1 twice"

@@ -67,6 +67,9 @@ def test_without_quality_columns_stores_of_earlier_releases_stay_valid() -> None
         ({"quality": {"preset": "suggested", "drop": True}}, {"embed", "set"}),
         ({"quality": {"drop": True}}, set()),
         ({"quality": {"measure": False}}, {"embed", "set"}),
+        ({"tiles": {"sample": 9}}, {"tiles", "embed", "set"}),
+        ({"tiles": {"nested": "parents", "factors": [2]}}, {"tiles", "embed", "set"}),
+        ({"tiles": {"seed": 7}}, set()),
         ({"tuning": {"batch": 3, "workers": 7, "device": "cpu"}}, set()),
         ({"report": {"figures": 0}, "out": "elsewhere"}, set()),
     ],
@@ -82,6 +85,7 @@ def test_a_recipe_changes_its_stage_and_later_ones_only(sections: dict[str, obje
         (replace(SLIDE, declared={"mpp": 0.25}), {"preflight", "tissue", "tiles", "stain", "embed"}),
         (replace(SLIDE, declared={"mpp": None, "scene": "1"}), {"preflight", "tissue", "tiles", "stain", "embed"}),
         (replace(SLIDE, annotations="a" * 64), {"tissue", "tiles", "stain", "embed"}),
+        (replace(SLIDE, coordinates="a" * 64), {"tiles", "embed"}),
         (replace(SLIDE, slide_id="other"), set()),
     ],
 )

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from wsi_features.errors import ResolutionError
 from wsi_features.geometry import Region, Size
 from wsi_features.tiles import TileGrid, TileScale, regular_grid, tile_scale, usable_bounds
+from wsi_features.tiles.grid import scale_of_span
 
 WIDE = Size(1000, 600)  # never square: a swapped axis must fail
 
@@ -138,3 +139,17 @@ def test_keep_leaves_the_order() -> None:
     kept = grid().keep(np.arange(15) % 2 == 1)
     assert kept.origins[:3].tolist() == [[200, 0], [600, 0], [0, 200]]
     assert kept.index[:3].tolist() == [[1, 0], [3, 0], [0, 1]]
+
+
+@pytest.mark.parametrize(("span", "level"), [(512, 0), (500, 0), (1024, 1), (1023, 0), (2047, 1)])
+def test_a_span_that_is_given_is_kept_to_the_pixel(span: int, level: int) -> None:
+    found = scale_of_span("s1", (1.0, 2.0), native=0.25, asked=0.5, size=512, span=span, step=7)
+    assert (found.span, found.step, found.level, found.asked) == (span, 7, level, 0.5)
+    assert found.effective == span * 0.25 / 512
+
+
+def test_a_span_of_too_few_pixels_is_refused_unless_it_may_be_enlarged() -> None:
+    wanted = {"native": 0.25, "asked": 0.5, "size": 256, "span": 200, "step": 200}
+    with pytest.raises(ResolutionError, match=r"tiles of 200 level-0 pixels were asked for as 256 px.*`tiles.size`"):
+        scale_of_span("s1", (1.0,), **wanted)  # type: ignore[arg-type]
+    assert scale_of_span("s1", (1.0,), **wanted, upsample=True).resize == 1.28  # type: ignore[arg-type]

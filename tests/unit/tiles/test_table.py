@@ -75,3 +75,36 @@ def test_a_cut_table_is_called_damaged(tmp_path: Path, keep: int) -> None:
     (tmp_path / "a").write_bytes((tmp_path / "a").read_bytes()[:keep])
     with pytest.raises(ArtifactError, match="cannot be read .*Delete it and run its stage again"):
         read_tiles("s1", tmp_path / "a")
+
+
+def with_extra() -> TileTable:
+    n = len(table())
+    extra = {
+        "list:id": np.array([f"spot-{i}" for i in range(n)]),
+        "list_row": np.arange(n)[::-1],
+        "list:count": np.full(n, 2**25 + 1),
+        "list:stage": np.linspace(0, 1, n) / 3,
+    }
+    return replace(table(), extra=extra, dropped={"outside": 2})
+
+
+def test_further_columns_and_what_was_dropped_come_back(tmp_path: Path) -> None:
+    write_tiles(tmp_path / "a", with_extra())
+    found = read_tiles("s1", tmp_path / "a")
+    assert dict(found.dropped) == {"outside": 2}
+    for name, values in with_extra().extra.items():
+        np.testing.assert_array_equal(found.extra[name], values)
+
+
+def test_numbers_that_would_change_and_text_stay_out_of_stores() -> None:
+    numbers = with_extra().numbers()
+    assert list(numbers) == ["list_row", "list:stage"]
+    assert {values.dtype for values in numbers.values()} == {np.dtype(np.float32)}
+
+
+def test_a_part_of_a_table_keeps_all_columns_of_its_rows() -> None:
+    wanted = np.arange(len(table())) % 3 == 1
+    found = with_extra().keep(wanted)
+    assert found.extra["list:id"].tolist() == with_extra().extra["list:id"][wanted].tolist()
+    np.testing.assert_array_equal(found.grid.origins, table().grid.origins[wanted])
+    np.testing.assert_array_equal(found.tissue_share, table().tissue_share[wanted])

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import time
 from base64 import b64decode, b64encode
+from pathlib import Path
 from typing import Any
 
-from wsi_features.errors import ResolutionError
+from wsi_features.errors import CoordinatesError, ResolutionError
 from wsi_features.geometry import Region, Size
 from wsi_features.slides import Slide, thumbnail
 from wsi_features.stages.selection import tissue_tiles
+from wsi_features.stages.tile_sources import downsamples
 from wsi_features.tiles import TileRecipe
+from wsi_features.tiles.sources import read_list
 from wsi_features.tissue import TissueMask, TissueRecipe, mask_from_png, mask_mpp, otsu_segmenter, png_bytes
 
 _SAMPLES, _SAMPLE_PX = 6, 512
@@ -31,8 +34,10 @@ def survey(slide_id: str, slide: Slide, native: float) -> dict[str, Any] | None:
     return {"tissue": b64encode(png_bytes(mask)).decode(), "read_seconds_per_mpx": _read_seconds(slide)}
 
 
-def estimated(about: dict[str, Any], tiles: TileRecipe) -> dict[str, Any]:
+def estimated(about: dict[str, Any], tiles: TileRecipe, coordinates: str = "") -> dict[str, Any]:
     """The description of a surveyed slide with its `estimate`; a slide too coarse for `tiles` becomes a failed one.
+
+    So does one whose list of tiles, the file `coordinates`, cannot be used.
 
     `tiles` is resolved, without `auto`. The estimate is None for a slide that failed or was not surveyed.
     """
@@ -40,16 +45,17 @@ def estimated(about: dict[str, Any], tiles: TileRecipe) -> dict[str, Any]:
     if not about.get("survey"):
         return found | {"estimate": None}
     try:
-        return found | {"estimate": _estimate(about, tiles)}
-    except ResolutionError as error:
+        return found | {"estimate": _estimate(about, tiles, coordinates)}
+    except (ResolutionError, CoordinatesError) as error:
         return found | {"status": "failed", "reason": error.reason, "remedy": str(error), "estimate": None}
 
 
-def _estimate(about: dict[str, Any], tiles: TileRecipe) -> dict[str, Any]:
+def _estimate(about: dict[str, Any], tiles: TileRecipe, coordinates: str) -> dict[str, Any]:
     """Tiles, and the seconds that reading them takes on one core."""
     surveyed, size = about["survey"], Size(about["levels"][0]["width"], about["levels"][0]["height"])
     mask = mask_from_png(b64decode(surveyed["tissue"]), slide_id=about["slide_id"], source="survey", slide=size)
-    table = tissue_tiles(about, mask, tiles)
+    listed = read_list(about["slide_id"], Path(coordinates), downsamples(about)) if coordinates else None
+    table = tissue_tiles(about, mask, tiles, listed=listed)
     pixels = len(table) * (table.scale.span / table.scale.downsample) ** 2
     return {
         "tiles": len(table),

@@ -195,7 +195,7 @@ def _row_problems(path: Path, line: int, record: dict[str, str], first_line: dic
     if first != line:
         wanted = f"Line {first} has the same slide_id (case is ignored). Give each slide its own."
         problems.append(manifest_problem(name, line, "slide_id", row.slide_id, wanted))
-    for column in ("path", "annotations"):
+    for column in ("path", "annotations", "mask"):
         file = getattr(row, column)
         if file and not row.skip and not Path(file).exists():
             problems.append(
@@ -210,7 +210,7 @@ def _row(path: Path, record: dict[str, str]) -> ManifestRow:
     values: dict[str, object] = {k: v.strip() for k, v in record.items()}
     for column in ("mpp", "plane"):
         values[column] = values.get(column) or None
-    for column in ("path", "annotations"):
+    for column in ("path", "annotations", "mask"):
         if values.get(column):
             values[column] = _absolute(_present(path.parent, record[column]))
     return ManifestRow.model_validate(values)

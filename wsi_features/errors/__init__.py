@@ -19,6 +19,7 @@
         ├── ManifestError           manifest
         ├── OutputError             output
         ├── PromptError             prompts
+        ├── CurationError           curation
         └── EncoderError            encoder
             ├── UnknownEncoderError
             ├── CardError
@@ -35,6 +36,7 @@ The second column is the reason code that records and status tables carry.
 
 from wsi_features.errors.base import SlideError, UsageError, WsiFeaturesError, one_line
 from wsi_features.errors.cohort import ConfigError, ManifestError, OutputError, manifest_problem
+from wsi_features.errors.curation import CurationError
 from wsi_features.errors.encoders import (
     CardError,
     DeviceLostError,
@@ -59,6 +61,7 @@ __all__ = [
     "CardError",
     "ConfigError",
     "CrashError",
+    "CurationError",
     "DeviceLostError",
     "EncoderError",
     "HubError",

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from wsi_features.cohort.manifest import ManifestRow
 from wsi_features.config import Config
 from wsi_features.encode.encoder import EMBED_VERSION
-from wsi_features.errors import AnnotationError, SlideFileError
+from wsi_features.errors import SlideFileError
 from wsi_features.recipe import Json, digest, fingerprint
 from wsi_features.slides import content_fingerprint
 from wsi_features.slides.opening import check_file
+from wsi_features.stages.annotated import Drawn, drawn_on
 from wsi_features.stain.recipe import STAIN_VERSION, stain_recipe_json
 from wsi_features.tiles.recipe import TILES_VERSION, TileRecipe
 from wsi_features.tissue.recipe import TISSUE_VERSION
@@ -27,7 +27,7 @@ class Lineage:
     slide_id: str
     content: str
     declared: Json
-    annotations: str
+    drawn: Drawn = field(default_factory=Drawn)
 
     def preflight(self) -> str:
         """What is known of the slide before a pixel is used."""
@@ -35,12 +35,13 @@ class Lineage:
 
     def tissue(self, config: Config) -> str:
         """The tissue mask."""
-        upstream = [self.preflight(), self.annotations]
+        upstream = [self.preflight(), self.drawn.for_tissue(config.tissue.annotation_class)]
         return fingerprint("tissue", TISSUE_VERSION, config.tissue, upstream, self.content)
 
     def tiles(self, config: Config, tiles: TileRecipe) -> str:
         """The tile table; `tiles` is resolved, without `auto`."""
-        return fingerprint("tiles", TILES_VERSION, tiles, [self.tissue(config)], self.content)
+        upstream = [self.tissue(config), *self.drawn.for_tiles(tiles)]
+        return fingerprint("tiles", TILES_VERSION, tiles, upstream, self.content)
 
     def stain(self, config: Config) -> str:
         """The stain transform."""
@@ -64,22 +65,13 @@ def lineage_of(row: ManifestRow) -> Lineage:
         content = content_fingerprint(path)
     except OSError as error:
         raise SlideFileError.unreadable(row.slide_id, row.path, error.strerror or str(error)) from error
-    return Lineage(row.slide_id, content, _declared(row), _annotations_digest(row))
+    return Lineage(row.slide_id, content, _declared(row), drawn_on(row))
 
 
 def _declared(row: ManifestRow) -> Json:
     """What the manifest says of the slide itself; columns that are left empty leave no trace."""
     chosen = {"scene": row.scene, "plane": row.plane, "sha256": row.sha256.lower()}
     return {"mpp": row.mpp} | {name: value for name, value in chosen.items() if value not in ("", None)}
-
-
-def _annotations_digest(row: ManifestRow) -> str:
-    if not row.annotations:
-        return ""
-    try:
-        return hashlib.sha256(Path(row.annotations).read_bytes()).hexdigest()
-    except OSError as error:
-        raise AnnotationError.unreadable(row.slide_id, row.annotations, error.strerror or str(error)) from error
 
 
 def embed_recipe(config: Config, encoder: Json) -> Json:

@@ -8,8 +8,9 @@ from wsi_features.cohort.records import SlideResult, Status
 from wsi_features.config import Config
 from wsi_features.errors import ArtifactError
 from wsi_features.files import replacing
-from wsi_features.stages.encoders import EncoderPlan, tilings
+from wsi_features.stages.encoders import EncoderPlan, tiling_name, tilings
 from wsi_features.stages.lineage import Lineage, lineage_of
+from wsi_features.stages.restriction import emptiness, restricted
 from wsi_features.stages.selection import tissue_tiles
 from wsi_features.stages.tissue import read_tissue
 from wsi_features.tiles import (
@@ -28,11 +29,12 @@ def tiles_of(row: ManifestRow, config: Config, plans: tuple[EncoderPlan, ...], o
         try:
             table = tiles_with(row.slide_id, out, tiling, lineage.tiles(config, recipe))
         except ArtifactError:
-            table = _make(lineage, config, recipe, out, tiling)
+            table = _make(row, lineage, config, recipe, out)
         counts[tiling] = len(table)
     status: Status = "ok" if any(counts.values()) else "empty"
     fingerprint = lineage.tiles(config, plans[0].tiles)
-    return SlideResult(status, "tiles", fingerprint=fingerprint, facts={"tiles": counts})
+    reason, message = emptiness(row, lineage.drawn, plans[0].tiles) if status == "empty" else ("", "")
+    return SlideResult(status, "tiles", fingerprint, reason, message, facts={"tiles": counts})
 
 
 def tiles_with(slide_id: str, out: Outputs, tiling: str, wanted: str) -> TileTable:
@@ -44,9 +46,10 @@ def tiles_with(slide_id: str, out: Outputs, tiling: str, wanted: str) -> TileTab
     return table
 
 
-def _make(lineage: Lineage, config: Config, recipe: TileRecipe, out: Outputs, tiling: str) -> TileTable:
+def _make(row: ManifestRow, lineage: Lineage, config: Config, recipe: TileRecipe, out: Outputs) -> TileTable:
     mask, about = read_tissue(lineage.slide_id, out, lineage.tissue(config))
     table = tissue_tiles(about, mask, recipe, lineage.tiles(config, recipe))
-    with replacing(out.tiles(tiling, lineage.slide_id)) as path:
+    table = restricted(row, lineage.drawn, table, recipe)
+    with replacing(out.tiles(tiling_name(recipe), lineage.slide_id)) as path:
         write_tiles(path, table)
     return table

@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from wsi_features.recipe import Recipe
+from wsi_features.recipe import Json, Recipe
 
 TILES_VERSION = 1
 """Method version of the tiles stage."""
@@ -33,7 +33,41 @@ class TileRecipe(Recipe):
         "honour", description="Whether the grid starts at the scanned area that a file states (MRXS), or at 0, 0"
     )
 
-    historical: ClassVar[dict[str, Any]] = {"upsample": False, "bounds": "honour"}
+    include: tuple[str, ...] = Field(
+        (), description="Classes of a slide's `annotations` that tiles are restricted to; without any, all tissue"
+    )
+    exclude: tuple[str, ...] = Field((), description="Classes of a slide's `annotations` that tiles are kept out of")
+    min_include: float = Field(0.5, gt=0, le=1, description="Least share of a tile that lies in `include`")
+    max_exclude: float = Field(0.5, ge=0, lt=1, description="Largest share of a tile that may lie in `exclude`")
+    absent_class: Literal["accept", "fail"] = Field(
+        "accept",
+        description="A slide without a class of `include` is empty, one without a class of `exclude` is taken whole; "
+        "fail: both fail",
+    )
+    max_tiles: Annotated[int, Field(ge=1)] | None = Field(
+        None, description="Most tiles of a slide, spread evenly over its tissue; without it, all"
+    )
+    max_tiles_seed: int = Field(0, ge=0, description="Seed of that choice")
+
+    historical: ClassVar[dict[str, Any]] = {
+        "upsample": False,
+        "bounds": "honour",
+        "include": [],
+        "exclude": [],
+        "min_include": 0.5,
+        "max_exclude": 0.5,
+        "max_tiles": None,
+        "max_tiles_seed": 0,
+    }
+
+    @property
+    def named_classes(self) -> tuple[str, ...]:
+        """All classes that `include` and `exclude` name, each once."""
+        return tuple(dict.fromkeys((*self.include, *self.exclude)))
+
+    def canonical(self) -> Json:
+        """Without `absent_class`, which lets a slide pass and changes no number."""
+        return {name: value for name, value in super().canonical().items() if name != "absent_class"}
 
 
 class ReadRecipe(Recipe):

@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from wsi_features.cohort import Cohort
+from wsi_features.cohort.cohort import Cohort
 from wsi_features.cohort.marks import Marks, read_marks, write_marks
 from wsi_features.cohort.outputs import Outputs
 from wsi_features.errors import ArtifactError, CurationError

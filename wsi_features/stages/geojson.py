@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from wsi_features.cohort import Cohort
+from wsi_features.cohort.cohort import Cohort
 from wsi_features.cohort.manifest import ManifestRow, manifest_of_output
 from wsi_features.cohort.marks import marks_of
 from wsi_features.cohort.outputs import Outputs
@@ -128,7 +128,7 @@ def _of_store(out: Outputs, store: FeatureStore) -> _Tiles:
 def _of_table(slide_id: str, path: Path) -> _Tiles:
     table = read_tiles(slide_id, path)
     numbers = {name: values for name, values in table.extra.items() if values.dtype.kind in "biuf"}
-    columns = {"row": np.arange(len(table)), "tissue_share": table.tissue_share, **numbers}
+    columns: dict[str, npt.NDArray[Any]] = {"row": np.arange(len(table)), "tissue_share": table.tissue_share, **numbers}
     about = {"slide_id": slide_id, "tiles": table.fingerprint, "tiling": path.parent.name}
     return _Tiles(table.grid.origins, table.grid.span, np.ones(len(table), np.bool_), columns, about)
 

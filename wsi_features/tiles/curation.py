@@ -36,7 +36,7 @@ def spread_rows(index: npt.NDArray[np.int32], count: int, seed: int = 0) -> Rows
     sizes = np.bincount(piece)
     if len(sizes) > count:
         return np.sort(order[_every(n, count, seed)])
-    first = np.argsort(piece, kind="stable")
+    first = np.argsort(piece, kind="stable")  # piece by piece, each along the curve
     ends = np.cumsum(sizes)
     quota = apportioned(sizes, count)
     taken = [
@@ -118,7 +118,7 @@ def apportioned(sizes: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.int6
 def _every(n: int, count: int, seed: int) -> Rows:
     """`count` of `n` places at equal distances, from a start drawn with `seed`."""
     start = np.random.Generator(np.random.PCG64(seed)).random()
-    return np.floor((np.arange(count) + start) * (n / count)).astype(np.int64)
+    return np.asarray((np.arange(count) + start) * (n / count), np.int64)
 
 
 def _squares(points: Points, centre: Points) -> Points:

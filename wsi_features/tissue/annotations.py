@@ -74,7 +74,8 @@ def annotations_text(areas: Mapping[str, Polygon], *, extra: Json) -> str:
 def _feature(name: str, area: Polygon) -> Json:
     import shapely
 
-    parts = [_rings(part) for part in shapely.get_parts(area)]
+    # Normalised, so that equal areas give equal text; outer rings run as RFC 7946 wants them.
+    parts = [_rings(part) for part in shapely.orient_polygons(shapely.get_parts(shapely.normalize(area)))]
     single = len(parts) == 1
     geometry = {"type": "Polygon" if single else "MultiPolygon", "coordinates": parts[0] if single else parts}
     properties = {"objectType": "annotation", "classification": {"name": name}, "isLocked": False}

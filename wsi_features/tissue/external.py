@@ -54,7 +54,7 @@ class _Source:
             grey = bool((channels == channels[..., :1]).all())
             if self.labels and not grey:
                 raise self.unreadable("it has colours where `tissue.mask_labels` needs one value a pixel")
-            pixels = channels[..., 0] if grey else channels.any(axis=2)
+            pixels = channels[..., 0] if grey else np.asarray(channels.any(axis=2))
         if self.labels:
             return np.isin(pixels, self.labels)
         return np.asarray(np.nan_to_num(pixels) != 0 if pixels.dtype.kind == "f" else pixels != 0)

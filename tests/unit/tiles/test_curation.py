@@ -109,10 +109,10 @@ def test_the_seed_and_nothing_else_changes_a_choice() -> None:
 
 def test_choices_do_not_change_between_releases() -> None:
     positions = WIDE[::37] * 3.0
-    colours = np.stack([positions[:, 0] % 17, positions[:, 1] % 11, positions.sum(axis=1) % 5], axis=1)
+    colours = np.sin(positions @ [[1.0, 0.3, 0.2], [0.1, 0.4, 0.9]]) * 100  # no two distances are the same
     assert spread_rows(WIDE[::37], 6).tolist() == [11, 14, 49, 52, 92, 98]
-    assert farthest_rows(colours, 6).tolist() == [0, 19, 27, 64, 71, 103]
-    assert mosaic_rows(colours, positions, 12).tolist() == [25, 28, 30, 31, 40, 43, 52, 62, 63, 64, 67, 76]
+    assert farthest_rows(colours, 6).tolist() == [12, 26, 40, 95, 98, 103]
+    assert mosaic_rows(colours, positions, 12).tolist() == [33, 45, 46, 57, 59, 62, 65, 74, 86, 88, 92, 96]
 
 
 def test_the_farthest_points_leave_a_gap_of_at_most_twice_the_best() -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
@@ -18,7 +18,7 @@ from wsi_features.config import Config
 from wsi_features.errors import AnnotationError
 from wsi_features.geometry import Size
 from wsi_features.tiles.recipe import TileRecipe
-from wsi_features.tissue.annotations import annotation_classes, class_digests
+from wsi_features.tissue.annotations import annotation_classes, class_digests, is_empty_mask
 from wsi_features.tissue.io import annotation_text
 from wsi_features.tissue.objects import Polygon
 
@@ -27,17 +27,19 @@ from wsi_features.tissue.objects import Polygon
 class Drawn:
     """What someone drew on a slide: SHA-256 of each class, of the whole file, and of its mask image.
 
-    `path` names the file of annotations in messages; texts are empty where there is none.
+    `path` names the file of annotations in messages; texts are empty where there is none. `empty_mask` says
+    that the file is one of ours without any tissue.
     """
 
     path: str = ""
     whole: str = ""
     mask: str = ""
     classes: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    empty_mask: bool = False
 
     def replaces_mask(self, annotation_class: str) -> bool:
-        """Whether the annotations say what is tissue: they have the class, or nothing at all, as an empty mask has."""
-        return bool(self.path) and (annotation_class in self.classes or not self.classes)
+        """Whether the annotations say what is tissue."""
+        return annotation_class in self.classes or self.empty_mask
 
     def for_tissue(self, annotation_class: str) -> str:
         """What the mask depends on. A file of tissue alone counts by its bytes, as in earlier releases."""
@@ -66,23 +68,24 @@ def drawn_on(row: ManifestRow) -> Drawn:
         stamp = Path(row.annotations).stat()
     except OSError as error:
         raise AnnotationError.unreadable(row.slide_id, row.annotations, error.strerror or str(error)) from error
-    whole, classes = _digests(row.slide_id, row.annotations, stamp.st_size, stamp.st_mtime_ns)
-    return Drawn(row.annotations, whole, mask, classes)
+    drawn = _drawn(row.slide_id, row.annotations, stamp.st_size, stamp.st_mtime_ns)
+    return replace(drawn, mask=mask)
 
 
 def check_drawn(row: ManifestRow, drawn: Drawn, config: Config) -> None:
     """Refuse annotations that would silently do nothing, or be in doubt. Raises AnnotationError.
 
     A class that the recipe names and the file writes a little differently is a mistake. A file without tissue is
-    of use only where the recipe names a class of it, or says that it need not have tissue.
+    of use only where the recipe names a class of it, or says that it need not have tissue; one without any object
+    says that none of the classes is there.
     """
-    wanted = config.tissue.annotation_class
-    for name in (wanted, *config.tiles.named_classes):
+    wanted, named = config.tissue.annotation_class, config.tiles.named_classes
+    for name in (wanted, *named):
         _refuse_near_miss(row, drawn, name)
     if row.mask and drawn.path and wanted in drawn.classes:
         raise AnnotationError.two_masks(row.slide_id, row.mask, drawn.path, wanted)
-    used = drawn.replaces_mask(wanted) or row.mask or any(name in drawn.classes for name in config.tiles.named_classes)
-    if drawn.path and not used and config.tissue.without_class == "fail":
+    used = any(name in drawn.classes for name in named) or (named and not drawn.classes)
+    if drawn.path and not (used or row.mask or drawn.replaces_mask(wanted)) and config.tissue.without_class == "fail":
         raise AnnotationError.no_such_class(row.slide_id, drawn.path, wanted, sorted(drawn.classes))
 
 
@@ -95,11 +98,12 @@ def areas_on(row: ManifestRow, slide: Size) -> dict[str, Polygon]:
 
 
 @lru_cache(maxsize=64)
-def _digests(slide_id: str, path: str, _size: int, _time: int) -> tuple[str, Mapping[str, str]]:
+def _drawn(slide_id: str, path: str, _size: int, _time: int) -> Drawn:
     """Kept, since every stage asks; a file that has changed has another size or time."""
     text = annotation_text(slide_id, Path(path))
     whole = hashlib.sha256(Path(path).read_bytes()).hexdigest()
-    return whole, MappingProxyType(class_digests(text, slide_id=slide_id, source=path))
+    classes = class_digests(text, slide_id=slide_id, source=path)
+    return Drawn(path, whole, classes=MappingProxyType(classes), empty_mask=not classes and is_empty_mask(text))
 
 
 def _mask_digest(row: ManifestRow) -> str:

@@ -15,10 +15,13 @@ import numpy.typing as npt
 from wsi_features.geometry import Size
 from wsi_features.recipe import Json, canonical_json, digest
 from wsi_features.tissue.objects import (
+    PROVENANCE,
+    MalformedError,
     Polygon,
     class_of,
     geojson_of,
     geometry_of,
+    is_own_empty,
     joined,
     objects,
     parsed,
@@ -56,9 +59,13 @@ def class_digests(text: str, *, slide_id: str, source: str) -> dict[str, str]:
     found: dict[str, list[str]] = {}
     with geojson_of(slide_id, source):
         for feature in objects(parsed(text)):
-            geometry = geometry_of(feature)
-            found.setdefault(class_of(feature), []).append(digest({k: v for k, v in geometry.items() if k != "plane"}))
+            found.setdefault(class_of(feature), []).append(_digest(geometry_of(feature)))
     return {name: digest(sorted(of_class)) for name, of_class in sorted(found.items())}
+
+
+def is_empty_mask(text: str) -> bool:
+    """Whether a text, of which the classes could be read, is that of an empty mask."""
+    return is_own_empty(parsed(text))
 
 
 def annotations_text(areas: Mapping[str, Polygon], *, extra: Json) -> str:
@@ -67,8 +74,15 @@ def annotations_text(areas: Mapping[str, Polygon], *, extra: Json) -> str:
     `extra` is kept under `wsi_features`. No pixel is involved: areas come back as they went out.
     """
     features = [canonical_json(_feature(name, area)) for name, area in areas.items()]
-    head = f'{{"type":"FeatureCollection","wsi_features":{canonical_json(extra)},"features":['
+    head = f'{{"type":"FeatureCollection","{PROVENANCE}":{canonical_json(extra)},"features":['
     return head + ",".join(f"\n{feature}" for feature in features) + "\n]}\n"
+
+
+def _digest(geometry: Json) -> str:
+    try:
+        return digest({name: value for name, value in geometry.items() if name != "plane"})
+    except ValueError as error:  # numbers beyond floats, and text that is none
+        raise MalformedError(f"a geometry is damaged: {error}") from error
 
 
 def _feature(name: str, area: Polygon) -> Json:

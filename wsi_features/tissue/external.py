@@ -114,6 +114,8 @@ def _of_tiff(source: _Source, slide: Size, size: Size) -> Bools:
             page = _page(tiff, size)
             whole = Size(page.imagewidth, page.imagelength)
             _check(source, whole, slide, _MOST)
+            if page.compression in {6, 7}:
+                raise source.unreadable("it is compressed as JPEG, which blurs its values; write it without loss")
             if page.chunks[0] * page.chunks[1] > _MOST_AT_ONCE or page.imagedepth != 1 or page.planarconfig != 1:
                 raise source.unreadable("its strips or tiles are too large, or it is no plain image of one plane")
             return _gathered(source, page, whole, size)

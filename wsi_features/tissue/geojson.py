@@ -7,7 +7,6 @@ module turns masks into text and text into masks; `io` reads and writes files.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,11 +16,13 @@ from wsi_features.geometry import Size
 from wsi_features.recipe import Json, canonical_json
 from wsi_features.tissue.mask import TissueMask
 from wsi_features.tissue.objects import (
+    PROVENANCE,
     MalformedError,
     Polygon,
     class_of,
     geojson_of,
     geometry_of,
+    is_own_empty,
     joined,
     objects,
     parsed,
@@ -29,9 +30,6 @@ from wsi_features.tissue.objects import (
     refuse_outside,
 )
 from wsi_features.tissue.outline import Piece, filled, pieces
-
-PROVENANCE = "wsi_features"
-"""Name of the foreign member (RFC 7946, section 6.1) that says how a file was made."""
 
 _COLOR = (0, 160, 80)
 
@@ -73,11 +71,6 @@ def mask_from_geojson(
         drawn = _all_polygons(wanted, annotation_class)
         refuse_outside(slide_id, source, drawn, slide)
         return TissueMask(_covered(drawn, slide, size), slide)
-
-
-def is_own_empty(collection: Any) -> bool:
-    """Whether it is what `to_text` writes of an empty mask."""
-    return isinstance(collection, dict) and PROVENANCE in collection and collection.get("features") == []
 
 
 def _feature(piece: Piece, tissue: TissueMask, mpp: float, class_name: str) -> Json:

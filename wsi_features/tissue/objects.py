@@ -17,6 +17,9 @@ from wsi_features.errors import AnnotationError
 from wsi_features.geometry import Size
 from wsi_features.recipe import Json
 
+PROVENANCE = "wsi_features"
+"""Name of the foreign member (RFC 7946, section 6.1) that says how a file was made."""
+
 UNCLASSIFIED = "Unclassified"
 """What QuPath calls an object without a class."""
 
@@ -69,13 +72,20 @@ def objects(node: Any) -> Iterator[Json]:
         raise MalformedError(f"found {kind!r} where a feature belongs")
 
 
+def is_own_empty(collection: Any) -> bool:
+    """Whether it is what we write of an empty mask."""
+    return isinstance(collection, dict) and PROVENANCE in collection and collection.get("features") == []
+
+
 def class_of(feature: Json) -> str:
     """The class name as QuPath shows it; derived classes are joined by a colon."""
     found = _properties(feature).get("classification")
     if isinstance(found, dict):
         names = found.get("names")
         found = found.get("name") or (": ".join(map(str, names)) if isinstance(names, list) else None)
-    return found if isinstance(found, str) and found else UNCLASSIFIED
+    if not isinstance(found, str) or not found:
+        return UNCLASSIFIED
+    return found.encode("utf-8", "replace").decode()  # JSON can hold halves of characters, which no file can
 
 
 def geometry_of(feature: Json) -> Json:

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from wsi_features.recipe import Json, canonical_json
+from wsi_features.tissue.objects import PROVENANCE
 
 ObjectType = Literal["detection", "annotation", "tile"]
 """What QuPath takes each tile for: detections and tiles are many and fast, annotations can be edited."""
@@ -30,7 +31,7 @@ def tiles_text(
     class of each tile, "" for none. A value that is not finite is left out of its tile, as QuPath
     does. `extra` is kept under `wsi_features`.
     """
-    yield f'{{"type":"FeatureCollection","wsi_features":{canonical_json(extra)},"features":['
+    yield f'{{"type":"FeatureCollection","{PROVENANCE}":{canonical_json(extra)},"features":['
     names = list(columns)
     values = np.stack([np.asarray(columns[name], np.float64) for name in names], axis=1) if names else None
     for row, (x, y) in enumerate(origins.tolist()):

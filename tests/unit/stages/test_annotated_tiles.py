@@ -14,13 +14,17 @@ import pytest
 import yaml
 
 from wsi_features.cli.main import run_command
+from wsi_features.cohort.manifest import ManifestRow
 from wsi_features.cohort.outputs import Outputs
 from wsi_features.cohort.records import SlideResult, read_record
 from wsi_features.config import Config, config_from
-from wsi_features.stages.annotated import Drawn
+from wsi_features.errors import AnnotationError
+from wsi_features.geometry import Size
+from wsi_features.stages.annotated import Drawn, check_drawn, drawn_on
 from wsi_features.stages.encoders import encoder_plans
 from wsi_features.stages.lineage import Lineage
 from wsi_features.tiles import TileTable, read_tiles
+from wsi_features.tissue import TissueMask, to_text
 from wsi_features.tissue.shares import area_shares
 
 WIDTH, HEIGHT = 3072, 2304
@@ -133,6 +137,19 @@ def test_a_file_of_no_use_is_refused_unless_the_recipe_says_segment(folder: Path
     assert result(tmp_path, "tissue", "other").fingerprint == result(folder, "tissue", "plain").fingerprint
 
 
+def test_a_file_without_any_object_says_that_no_class_is_there(tmp_path: Path) -> None:
+    row = ManifestRow(slide_id="s1", path="s1.svs", annotations=str(geojson(tmp_path / "none.geojson", {})))
+    drawn = drawn_on(row)
+    assert not drawn.replaces_mask("Tissue")
+    check_drawn(row, drawn, config_from({"tiles": {"include": ["Tumor"]}}, "test"))
+    with pytest.raises(AnnotationError, match="no object at all"):
+        check_drawn(row, drawn, Config())
+    (tmp_path / "none.geojson").write_text(
+        to_text(TissueMask(np.zeros((3, 4), np.bool_), Size(40, 30)), mpp=1, class_name="Tissue", extra={})
+    )
+    assert drawn_on(row).replaces_mask("Tissue")
+
+
 def test_included_tiles_are_those_with_enough_of_the_class(tables: Callable[..., dict[str, TileTable]]) -> None:
     import shapely
 
@@ -220,6 +237,6 @@ def test_an_edited_class_redoes_only_what_uses_it(
 
 def test_a_file_of_tissue_alone_counts_by_its_bytes_as_before_and_a_mask_by_its_own() -> None:
     alone = Drawn("a.geojson", "w1", classes={"Tissue": "1"})
-    assert (alone.for_tissue("Tissue"), Drawn("e.geojson", "w0").for_tissue("Tissue")) == ("w1", "w0")
+    assert (alone.for_tissue("Tissue"), Drawn("e.geojson", "w0", empty_mask=True).for_tissue("Tissue")) == ("w1", "w0")
     assert replace(alone, mask="m1").for_tissue("Tissue") == "mask:m1"
     assert Drawn().for_tissue("Tissue") == ""

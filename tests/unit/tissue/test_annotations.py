@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from typing import Any
 
 import numpy as np
 import pytest
 import shapely
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from wsi_features.errors import AnnotationError
 from wsi_features.geometry import Size
@@ -106,6 +109,41 @@ def test_outlines_with_holes_keep_their_area_within_a_thousandth_through_the_mas
     back = to_text(mask, mpp=0.25, class_name="Tissue", extra={})
     found = annotation_classes(back, slide_id="s", source="f", slide=slide)["Tissue"]
     assert found.area == pytest.approx(shapely.Polygon(rings[0], rings[1:]).area, rel=1e-3)
+
+
+@pytest.mark.parametrize("name", ["Tumor \\ud800", "Zellhaufen \u00e4"])
+def test_a_class_name_is_text_whatever_json_says(name: str) -> None:
+    (found,) = annotation_classes(
+        collection(feature([BLOCK], "NAME")).replace("NAME", name), slide_id="s1", source="f", slide=SLIDE
+    )
+    assert found.encode().decode() == found
+
+
+WORDS = st.sampled_from(
+    ["type", "Feature", "features", "geometry", "properties", "Polygon", "coordinates", "geometries"]
+)
+LEAVES = st.one_of(st.none(), st.booleans(), st.floats(), st.integers(), st.text(max_size=3), WORDS)
+TREES = st.recursive(
+    LEAVES, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(WORDS, inner, max_size=4), max_leaves=12
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(TREES, TREES, st.sampled_from(["Polygon", "MultiPolygon", "GeometryCollection", "Point"]))
+def test_whatever_json_says_it_has_classes_or_is_an_annotation_error(drawn: Any, named: Any, kind: str) -> None:
+    for found in (feature(drawn, kind=kind), feature([BLOCK], named, childObjects=drawn), named):
+        with contextlib.suppress(AnnotationError):
+            assert all(area.is_valid and area.area > 0 for area in classes(found).values())
+        with contextlib.suppress(AnnotationError):
+            assert all(len(d) == 64 for d in class_digests(collection(found), slide_id="s1", source="f").values())
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 100_000, '{"type": "Feat', collection(feature([[[0, 0], [9, 0], [8, 9]]])).replace("8", "1e999")]
+)
+def test_digests_of_damaged_files_are_refused(text: str) -> None:
+    with pytest.raises(AnnotationError, match="'s1.geojson' are not a GeoJSON"):
+        class_digests(text, slide_id="s1", source="s1.geojson")
 
 
 def test_digests_are_of_the_areas_of_one_class_only() -> None:

@@ -140,6 +140,12 @@ def test_what_is_no_image_is_refused_with_the_remedy(tmp_path: Path, content: by
         mask(tmp_path / "m.png")
 
 
+def test_a_mask_of_blurred_values_is_refused(tmp_path: Path) -> None:
+    path = written(tmp_path / "m.tif", enlarged(8), tile=(64, 64), compression="jpeg")
+    with pytest.raises(AnnotationError, match="compressed as JPEG, which blurs its values"):
+        mask(path)
+
+
 def test_a_png_that_claims_to_be_huge_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
     data = bytearray(written(tmp_path / "m.png", np.ones((40, 60), np.uint8)).read_bytes())
     data[16:24] = (60_000).to_bytes(4, "big") + (40_000).to_bytes(4, "big")

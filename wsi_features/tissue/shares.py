@@ -2,7 +2,8 @@
 
 Shares are exact: polygons are clipped against tiles, nothing is rasterised. A polygon of many
 vertices is first cut into pieces of few, since clipping takes time by the vertices of the whole
-polygon: 15,000 tiles against 200 outlines of 500 vertices take half a second (measured).
+polygon: 15,000 tiles against 200 outlines of 500 vertices take 0.75 s of one core, a fortieth of what
+clipping each tile by itself takes (measured).
 """
 
 from __future__ import annotations

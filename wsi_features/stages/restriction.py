@@ -43,17 +43,18 @@ def kept(table: TileTable, wanted: npt.NDArray[np.bool_]) -> TileTable:
     return replace(table, grid=table.grid.keep(wanted), tissue_share=table.tissue_share[wanted], extra=extra)
 
 
-def emptiness(row: ManifestRow, drawn: Drawn, recipe: TileRecipe) -> tuple[str, str]:
-    """Reason code and message of a slide whose annotations leave no tile; empty texts where they are not to blame."""
-    if not recipe.include or len(drawn.absent(recipe.include)) < len(recipe.include):
+def emptiness(row: ManifestRow, drawn: Drawn, recipe: TileRecipe, tissue_mm2: float) -> tuple[str, str]:
+    """Reason code and message of a slide without tiles; empty texts where its annotations are not to blame."""
+    if not recipe.named_classes or not tissue_mm2:
         return "", ""
-    found = ", ".join(map(repr, drawn.classes)) or "none"
-    wanted = ", ".join(map(repr, recipe.include))
-    where = f"annotations {drawn.path!r} have" if drawn.path else "the manifest names no annotations, so there is"
-    return (
-        "not_annotated",
-        f"slide {row.slide_id!r}: {where} no object of class {wanted} (found: {found}): no tile is included",
-    )
+    wanted, found = ", ".join(map(repr, recipe.include)), ", ".join(map(repr, drawn.classes)) or "none"
+    if recipe.include and len(drawn.absent(recipe.include)) == len(recipe.include):
+        where = f"annotations {drawn.path!r} have" if drawn.path else "the manifest names no annotations, so there is"
+        why = f"{where} no object of class {wanted} (found: {found}), and no tile is included"
+        return "not_annotated", f"slide {row.slide_id!r}: {why}."
+    limits = [f"at least {recipe.min_include:g} of {wanted}"] if recipe.include else []
+    limits += [f"at most {recipe.max_exclude:g} of {', '.join(map(repr, recipe.exclude))}"] if recipe.exclude else []
+    return "none_included", f"slide {row.slide_id!r}: no tile with enough tissue has {' and '.join(limits)}."
 
 
 def _by_class(table: TileTable, recipe: TileRecipe, areas: Mapping[str, Polygon]) -> TileTable:

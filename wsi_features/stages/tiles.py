@@ -7,7 +7,7 @@ from wsi_features.cohort.outputs import Outputs
 from wsi_features.cohort.records import SlideResult, Status
 from wsi_features.config import Config
 from wsi_features.errors import ArtifactError
-from wsi_features.files import replacing
+from wsi_features.files import read_json, replacing
 from wsi_features.stages.encoders import EncoderPlan, tiling_name, tilings
 from wsi_features.stages.lineage import Lineage, lineage_of
 from wsi_features.stages.restriction import emptiness, restricted
@@ -33,7 +33,7 @@ def tiles_of(row: ManifestRow, config: Config, plans: tuple[EncoderPlan, ...], o
         counts[tiling] = len(table)
     status: Status = "ok" if any(counts.values()) else "empty"
     fingerprint = lineage.tiles(config, plans[0].tiles)
-    reason, message = emptiness(row, lineage.drawn, plans[0].tiles) if status == "empty" else ("", "")
+    reason, message = _why_empty(row, lineage, plans[0].tiles, out) if status == "empty" else ("", "")
     return SlideResult(status, "tiles", fingerprint, reason, message, facts={"tiles": counts})
 
 
@@ -44,6 +44,11 @@ def tiles_with(slide_id: str, out: Outputs, tiling: str, wanted: str) -> TileTab
     if table.fingerprint != wanted:
         raise ArtifactError.mismatch(slide_id, "tile table", str(path), table.fingerprint, wanted)
     return table
+
+
+def _why_empty(row: ManifestRow, lineage: Lineage, recipe: TileRecipe, out: Outputs) -> tuple[str, str]:
+    area: float = read_json(out.slide(row.slide_id, "preflight.json"))["tissue_mm2"]
+    return emptiness(row, lineage.drawn, recipe, area)
 
 
 def _make(row: ManifestRow, lineage: Lineage, config: Config, recipe: TileRecipe, out: Outputs) -> TileTable:

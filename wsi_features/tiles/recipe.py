@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from wsi_features.recipe import Json, Recipe
 
@@ -59,6 +59,15 @@ class TileRecipe(Recipe):
         "max_tiles": None,
         "max_tiles_seed": 0,
     }
+
+    @model_validator(mode="after")
+    def _classes_are_clear(self) -> TileRecipe:
+        both = sorted(set(self.include) & set(self.exclude))
+        if both:
+            raise ValueError(f"class {both[0]!r} is in both `include` and `exclude`")
+        if not all(name.strip() for name in self.named_classes):
+            raise ValueError("a class name in `include` or `exclude` is empty")
+        return self
 
     @property
     def named_classes(self) -> tuple[str, ...]:

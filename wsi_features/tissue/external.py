@@ -116,10 +116,20 @@ def _of_tiff(source: _Source, slide: Size, size: Size) -> Bools:
             _check(source, whole, slide, _MOST)
             if page.compression in {6, 7}:
                 raise source.unreadable("it is compressed as JPEG, which blurs its values; write it without loss")
-            if page.chunks[0] * page.chunks[1] > _MOST_AT_ONCE or page.imagedepth != 1 or page.planarconfig != 1:
-                raise source.unreadable("its strips or tiles are too large, or it is no plain image of one plane")
+            if page.imagedepth != 1 or page.planarconfig != 1 or page.samplesperpixel > 4:
+                raise source.unreadable("it is no image of one plane with at most 4 values a pixel")
+            if page.chunks[0] * page.chunks[1] > _MOST_AT_ONCE:
+                raise source.unreadable("its strips or tiles are too large to decode one by one")
             return _gathered(source, page, whole, size)
-    except (tifffile.TiffFileError, ValueError, RuntimeError, LookupError, TypeError, struct.error) as error:
+    except (
+        tifffile.TiffFileError,
+        ArithmeticError,
+        ValueError,
+        RuntimeError,
+        LookupError,
+        TypeError,
+        struct.error,
+    ) as error:
         raise source.unreadable(str(error) or type(error).__name__) from error
 
 

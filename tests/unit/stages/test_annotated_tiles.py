@@ -18,7 +18,7 @@ from wsi_features.cohort.manifest import ManifestRow
 from wsi_features.cohort.outputs import Outputs
 from wsi_features.cohort.records import SlideResult, read_record
 from wsi_features.config import Config, config_from
-from wsi_features.errors import AnnotationError
+from wsi_features.errors import AnnotationError, ConfigError
 from wsi_features.geometry import Size
 from wsi_features.stages.annotated import Drawn, check_drawn, drawn_on
 from wsi_features.stages.encoders import encoder_plans
@@ -37,6 +37,7 @@ ROWS = {
     "drawn": {"Tissue": TISSUE, "Tumor: Positive": TUMOR},
     "case": {"tumor": TUMOR},
     "other": {"Stroma": TUMOR},
+    "fleck": {"Tumor": (900, 900, 905, 907)},
 }
 """Slides, all of one file, by what is drawn on them."""
 
@@ -185,6 +186,8 @@ def test_a_slide_without_the_class_is_empty_with_the_reason(
     assert (ended.status, ended.reason) == ("empty", "not_annotated")
     assert "no object of class 'Tumor' (found: 'Stroma')" in ended.message
     assert "the manifest names no annotations" in result(folder, "tiles", "plain").message
+    assert result(folder, "tiles", "fleck").reason == "none_included"
+    assert "no tile with enough tissue has at least 0.5 of 'Tumor'." in result(folder, "tiles", "fleck").message
 
 
 def test_a_slide_without_a_class_fails_where_the_recipe_asks_for_all(
@@ -201,6 +204,12 @@ def test_a_slide_gets_at_most_so_many_tiles_in_raster_order(tables: Callable[...
     assert len(places) == 30
     assert places == sorted(places)
     assert len(tables(max_tiles=30, include=["Tumor"])["both"]) == 30
+
+
+@pytest.mark.parametrize("tiles", [{"include": ["A"], "exclude": ["A"]}, {"include": [" "]}, {"include": "Tumor"}])
+def test_classes_that_are_in_doubt_are_refused_by_the_config(tiles: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=r"`tiles"):
+        config_from({"tiles": tiles}, "test")
 
 
 def fingerprints(config: Config, drawn: Drawn) -> dict[str, str]:

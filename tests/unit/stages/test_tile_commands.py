@@ -16,6 +16,7 @@ from wsi_features.cli.main import run_command
 from wsi_features.cohort.manifest import manifest_of_output
 from wsi_features.cohort.marks import Marks, marks_of, read_marks
 from wsi_features.cohort.outputs import Outputs
+from wsi_features.cohort.records import read_record
 from wsi_features.errors import AnnotationError, ArtifactError
 from wsi_features.stages.annotation_marks import write_annotation_marks
 from wsi_features.stages.curate import CurateRequest, kept_tiles, thumbnail_of, tile_colours
@@ -93,6 +94,16 @@ def test_an_edited_annotation_makes_new_marks_and_leaves_the_store(
     assert read_marks(path, store).columns == ("annotation:Tumor",)
     assert write_annotation_marks(row.model_copy(update={"annotations": ""}), out, store) is None
     assert not path.exists()
+
+
+def test_a_run_after_an_edit_of_a_class_that_nothing_uses_embeds_nothing(finished: Path, tmp_path: Path) -> None:
+    copied = shutil.copytree(finished, tmp_path / "copy")
+    for file in ("cohort.csv", "config.yaml"):
+        (copied / file).write_text((copied / file).read_text().replace(str(finished), str(copied)))
+    drawn(copied / "a.geojson", Tumor=(0, 0, 50, 2304), Fat=(0, 0, 9, 9))
+    assert run_command(["run", str(copied / "cohort.csv"), "--config", str(copied / "config.yaml"), "--no-report"]) == 0
+    ended = read_record(Outputs(copied / "out").record("embed", "00000"))["small"]
+    assert [store["reused"] for store in ended.facts["stores"].values()] == [True]
 
 
 def test_a_damaged_annotation_file_leaves_no_marks(out: Outputs, store: FeatureStore, tmp_path: Path) -> None:

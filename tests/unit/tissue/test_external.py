@@ -146,6 +146,15 @@ def test_a_mask_of_blurred_values_is_refused(tmp_path: Path) -> None:
         mask(path)
 
 
+@pytest.mark.parametrize("at", [30, 45, -6])
+def test_a_png_of_which_a_byte_has_changed_is_refused(tmp_path: Path, at: int) -> None:
+    data = bytearray(written(tmp_path / "m.png", enlarged(2)).read_bytes())
+    data[at] ^= 4
+    (tmp_path / "m.png").write_bytes(bytes(data))
+    with pytest.raises(AnnotationError, match=r"a checksum is wrong|it is cut short"):
+        mask(tmp_path / "m.png")
+
+
 def test_a_png_that_claims_to_be_huge_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
     data = bytearray(written(tmp_path / "m.png", np.ones((40, 60), np.uint8)).read_bytes())
     data[16:24] = (60_000).to_bytes(4, "big") + (40_000).to_bytes(4, "big")

@@ -9,6 +9,7 @@ import click
 from wsi_features import __version__
 from wsi_features.cli.about import demo, doctor
 from wsi_features.cli.cohort import check, clean, collect, prompt, report, retry, status
+from wsi_features.cli.curation import annotate, curate, geojson
 from wsi_features.cli.encoders import encoders
 from wsi_features.cli.inspect import inspect
 from wsi_features.cli.manifest import manifest
@@ -21,6 +22,7 @@ _SECTIONS = {
     "Start here": ("demo", "inspect", "run"),
     "One stage at a time": ("tissue", "tiles", "stain", "embed", "marks"),
     "A cohort": ("manifest", "collect", "status", "report", "quality", "prompt", "check", "retry", "clean"),
+    "Its tiles": ("annotate", "curate", "geojson"),
     "This installation": ("encoders", "weights", "doctor"),
 }
 
@@ -49,6 +51,7 @@ def wsi_features() -> None:
 for command in (
     *(demo, doctor, encoders, weights, inspect, manifest, run, tissue, tiles, stain, embed, marks),
     *(collect, status, report, quality, prompt, check, retry, clean),
+    *(annotate, curate, geojson),
 ):
     wsi_features.add_command(command)
 

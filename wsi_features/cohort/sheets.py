@@ -35,7 +35,7 @@ SLIDE_SUFFIXES = (
 )
 
 _REQUIRED = ("slide_id", "path")
-_FILES = ("path", "annotations", "coordinates")
+_FILES = ("path", "annotations", "mask", "coordinates")
 
 
 def manifest_from(sources: Sequence[str]) -> Manifest:

@@ -76,6 +76,8 @@ def failed(rows: Sequence[Mapping[str, str]], accepted: Sequence[str] = ()) -> l
 def _status(row: ManifestRow, records: Mapping[str, Record]) -> StatusRow:
     found = [records[stage][row.slide_id] for stage in STAGES if row.slide_id in records[stage]]
     last = _last(row, records, found)
+    why = next((result for result in found if result.status == "empty" and result.reason), last)
+    why = why if last.status == "empty" else last
     facts: dict[str, Any] = {}
     for result in found:
         facts |= result.facts
@@ -85,7 +87,7 @@ def _status(row: ManifestRow, records: Mapping[str, Record]) -> StatusRow:
     return StatusRow(
         slide_id=row.slide_id,
         status=last.status,
-        reason=last.reason,
+        reason=why.reason,
         stage=last.stage,
         tiles=tiles[0] if tiles else None,
         tissue_mm2=facts.get("tissue_mm2"),
@@ -94,7 +96,7 @@ def _status(row: ManifestRow, records: Mapping[str, Record]) -> StatusRow:
         reader=facts.get("reader") or "",
         stores=";".join(str(store["store"]) for store in stores.values()),
         seconds=round(sum(result.seconds for result in found), 3),
-        message=last.message or _left_out(facts),
+        message=why.message or _left_out(facts),
         kept=kept[0] if kept else None,
     )
 

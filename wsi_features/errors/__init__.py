@@ -21,6 +21,7 @@
         ├── ManifestError           manifest
         ├── OutputError             output
         ├── PromptError             prompts
+        ├── CurationError           curation
         └── EncoderError            encoder
             ├── UnknownEncoderError
             ├── CardError
@@ -38,6 +39,7 @@ The second column is the reason code that records and status tables carry.
 from wsi_features.errors.base import SlideError, UsageError, WsiFeaturesError, one_line
 from wsi_features.errors.cohort import ConfigError, ManifestError, OutputError, ThresholdError, manifest_problem
 from wsi_features.errors.coordinates import CoordinatesError
+from wsi_features.errors.curation import CurationError
 from wsi_features.errors.encoders import (
     CardError,
     DeviceLostError,
@@ -63,6 +65,7 @@ __all__ = [
     "ConfigError",
     "CoordinatesError",
     "CrashError",
+    "CurationError",
     "DeviceLostError",
     "EncoderError",
     "HubError",

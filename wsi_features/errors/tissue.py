@@ -9,7 +9,7 @@ from wsi_features.errors.base import SlideError
 
 
 class AnnotationError(SlideError):
-    """A GeoJSON of annotations cannot be used as the tissue mask."""
+    """Annotations or a mask from outside cannot be used."""
 
     reason: ClassVar[str] = "annotations"
 
@@ -18,7 +18,7 @@ class AnnotationError(SlideError):
         """Not JSON, or not GeoJSON."""
         return cls(
             f"slide {slide_id!r}: annotations {path!r} are not a GeoJSON feature collection ({why}). "
-            "Export them from QuPath as GeoJSON, or clear the manifest column `annotations`."
+            "Export them from QuPath as GeoJSON, or clear the manifest column `annotations`; an image belongs into `mask`."
         )
 
     @classmethod
@@ -27,7 +27,59 @@ class AnnotationError(SlideError):
         names = ", ".join(repr(name) for name in found) or "no object at all"
         return cls(
             f"slide {slide_id!r}: annotations {path!r} have no object of class {wanted!r} (found: {names}). "
-            "Set `tissue.annotation_class`, or clear the manifest column `annotations`."
+            "Set `tissue.annotation_class`; or, where they draw other things than tissue, `tissue.without_class: segment`; "
+            "or clear the manifest column `annotations`."
+        )
+
+    @classmethod
+    def near_miss(cls, slide_id: str, path: str, wanted: str, found: str) -> AnnotationError:
+        """A class that is written in two ways."""
+        return cls(
+            f"slide {slide_id!r}: annotations {path!r} have the class {found!r}, the recipe names {wanted!r}. "
+            "Write it the same way in both."
+        )
+
+    @classmethod
+    def absent_class(cls, slide_id: str, path: str, wanted: Sequence[str], found: Sequence[str]) -> AnnotationError:
+        """The recipe asks that every slide has every class."""
+        lacking, names = ", ".join(map(repr, wanted)), ", ".join(map(repr, found)) or "none"
+        return cls(
+            f"slide {slide_id!r}: annotations {path!r} have no object of class {lacking} (found: {names}). "
+            "Annotate it, correct `tiles.include` or `tiles.exclude`, or set `tiles.absent_class: accept`."
+        )
+
+    @classmethod
+    def two_masks(cls, slide_id: str, mask: str, path: str, class_name: str) -> AnnotationError:
+        """Two files each say what is tissue."""
+        return cls(
+            f"slide {slide_id!r}: both the mask {mask!r} and the objects of class {class_name!r} in {path!r} would replace "
+            "its tissue mask. Clear one of the manifest columns `mask` and `annotations`, or name another "
+            "`tissue.annotation_class`."
+        )
+
+    @classmethod
+    def bad_mask(cls, slide_id: str, path: str, why: str) -> AnnotationError:
+        """No image, a damaged one, or one that is too large."""
+        return cls(
+            f"slide {slide_id!r}: mask {path!r} cannot be used ({why}). Give a PNG or TIFF of the whole slide whose "
+            "tissue is not 0; GeoJSON belongs into the manifest column `annotations`."
+        )
+
+    @classmethod
+    def other_shape(cls, slide_id: str, path: str, found: tuple[int, int], slide: tuple[int, int]) -> AnnotationError:
+        """Of another slide, of a part of it, or turned."""
+        return cls(
+            f"slide {slide_id!r}: mask {path!r} has {found[0]} x {found[1]} pixels, the slide {slide[0]} x {slide[1]}: their "
+            f"proportions are {found[0] / found[1]:.3f} and {slide[0] / slide[1]:.3f}. Export the mask over the whole "
+            "slide, neither cropped nor turned."
+        )
+
+    @classmethod
+    def no_such_label(cls, slide_id: str, path: str, wanted: Sequence[int], found: Sequence[str]) -> AnnotationError:
+        """A label image with other values."""
+        return cls(
+            f"slide {slide_id!r}: mask {path!r} has no pixel of the values {', '.join(map(str, wanted))} (found: "
+            f"{', '.join(found)}). Correct `tissue.mask_labels`."
         )
 
     @classmethod

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from wsi_features.cohort.manifest import ManifestRow
 from wsi_features.config import Config
 from wsi_features.encode.encoder import EMBED_VERSION
-from wsi_features.errors import AnnotationError, CoordinatesError, SlideFileError
+from wsi_features.errors import CoordinatesError, SlideFileError
 from wsi_features.recipe import Json, digest, fingerprint
 from wsi_features.slides import content_fingerprint
 from wsi_features.slides.identity import remote_fingerprint
 from wsi_features.slides.opening import check_file
 from wsi_features.slides.remote import is_remote
+from wsi_features.stages.annotated import Drawn, drawn_on
 from wsi_features.stain.recipe import STAIN_VERSION, stain_recipe_json
 from wsi_features.tiles.recipe import TILES_VERSION, TileRecipe
 from wsi_features.tissue.recipe import TISSUE_VERSION
@@ -29,7 +30,7 @@ class Lineage:
     slide_id: str
     content: str
     declared: Json
-    annotations: str
+    drawn: Drawn = field(default_factory=Drawn)
     coordinates: str = ""
 
     def preflight(self) -> str:
@@ -38,12 +39,13 @@ class Lineage:
 
     def tissue(self, config: Config) -> str:
         """The tissue mask."""
-        upstream = [self.preflight(), self.annotations]
+        upstream = [self.preflight(), self.drawn.for_tissue(config.tissue.annotation_class)]
         return fingerprint("tissue", TISSUE_VERSION, config.tissue, upstream, self.content)
 
     def tiles(self, config: Config, tiles: TileRecipe) -> str:
         """The tile table; `tiles` is resolved, without `auto`."""
-        upstream = [self.tissue(config)] + ([self.coordinates] if self.coordinates else [])
+        listed = [self.coordinates] if self.coordinates else []
+        upstream = [self.tissue(config), *self.drawn.for_tiles(tiles), *listed]
         return fingerprint("tiles", TILES_VERSION, tiles, upstream, self.content)
 
     def stain(self, config: Config) -> str:
@@ -65,7 +67,7 @@ def lineage_of(row: ManifestRow) -> Lineage:
 
     Raises SlideFileError, AnnotationError or CoordinatesError when one is not usable.
     """
-    return Lineage(row.slide_id, _content(row), _declared(row), _annotations_digest(row), _coordinates_digest(row))
+    return Lineage(row.slide_id, _content(row), _declared(row), drawn_on(row), _coordinates_digest(row))
 
 
 def _content(row: ManifestRow) -> str:
@@ -83,15 +85,6 @@ def _declared(row: ManifestRow) -> Json:
     """What the manifest says of the slide itself; columns that are left empty leave no trace."""
     chosen = {"scene": row.scene, "plane": row.plane, "sha256": row.sha256.lower()}
     return {"mpp": row.mpp} | {name: value for name, value in chosen.items() if value not in ("", None)}
-
-
-def _annotations_digest(row: ManifestRow) -> str:
-    if not row.annotations:
-        return ""
-    try:
-        return hashlib.sha256(Path(row.annotations).read_bytes()).hexdigest()
-    except OSError as error:
-        raise AnnotationError.unreadable(row.slide_id, row.annotations, error.strerror or str(error)) from error
 
 
 def _coordinates_digest(row: ManifestRow) -> str:

@@ -77,6 +77,7 @@ class Plan:
             {**row.model_dump(exclude_none=True, exclude_defaults=True), "file": _stamp(row.path)}
             | ({"outlines": _stamp(row.annotations)} if row.annotations else {})
             | ({"list": _stamp(row.coordinates)} if row.coordinates else {})
+            | ({"mask_file": _stamp(row.mask)} if row.mask else {})
             | ({"retry": self._retries[row.slide_id]} if row.slide_id in self._retries else {})
             for row in self.shards[shard]
         ]
@@ -87,10 +88,14 @@ class Plan:
         return retries(self.out)
 
     def _tissue_recipe(self) -> Any:
-        return self.config.tissue.canonical()
+        # What lets a slide pass is no part of a fingerprint, but a slide that it refused must be looked at again.
+        tissue, named = self.config.tissue, list(self.config.tiles.named_classes)
+        passes = {"without_class": tissue.without_class} if tissue.without_class != "fail" else {}
+        return tissue.canonical() | passes | ({"classes": named} if named else {})
 
     def _tiles_recipe(self) -> Any:
-        return {name: tiles.canonical() for name, tiles in tilings(self.encoders).items()}
+        tiles, found = self.config.tiles, {n: tiles.canonical() for n, tiles in tilings(self.encoders).items()}
+        return found | ({"absent_class": tiles.absent_class} if tiles.absent_class != "accept" else {})
 
     def _stain_recipe(self) -> Any:
         return stain_recipe_json(self.config.stain)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +15,9 @@ from wsi_features.tiles import TileRecipe, TileTable, TileView, usable_bounds
 from wsi_features.tiles.sources import TileList, random_subset
 from wsi_features.tissue import TissueMask
 
+Restriction = Callable[[TileTable], TileTable]
+"""Leaves out tiles of a table, for what is drawn on the slide or for their number."""
+
 
 def tissue_tiles(
     about: dict[str, Any],
@@ -21,14 +25,17 @@ def tissue_tiles(
     recipe: TileRecipe,
     fingerprint: str = "",
     listed: TileList | None = None,
+    restricted: Restriction | None = None,
 ) -> TileTable:
     """The tiles of a slide whose preflight is `about`; `recipe` is resolved, without `auto`.
 
-    They are those of the list where there is one, else those of the recipe's source that have enough tissue. Raises
+    They are those of the list where there is one, else those of the recipe's source that have enough tissue; of these
+    `restricted` takes its part, before parents and contexts are laid around them. Raises
     ResolutionError when the slide is too coarse for them, and CoordinatesError.
     """
     base = recipe.base() if isinstance(recipe, TileView) else recipe
     table = replace(_chosen(about, mask, base, listed), fingerprint=fingerprint)
+    table = restricted(table) if restricted is not None else table
     if not isinstance(recipe, TileView):
         return with_parents(table, base)
     view = parent_view if recipe.view == "parent" else context_view

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from wsi_features.cohort.manifest import ManifestRow
 from wsi_features.cohort.outputs import Outputs
 from wsi_features.cohort.records import SlideResult, Status
 from wsi_features.config import Config
 from wsi_features.errors import ArtifactError
-from wsi_features.files import replacing
-from wsi_features.stages.encoders import EncoderPlan, tilings
+from wsi_features.files import read_json, replacing
+from wsi_features.stages.encoders import EncoderPlan, tiling_name, tilings
 from wsi_features.stages.lineage import Lineage, lineage_of
+from wsi_features.stages.restriction import emptiness, restricted
 from wsi_features.stages.selection import tissue_tiles
 from wsi_features.stages.tile_sources import downsamples
 from wsi_features.stages.tissue import read_tissue
@@ -33,14 +36,14 @@ def tiles_of(row: ManifestRow, config: Config, plans: tuple[EncoderPlan, ...], o
         try:
             table = tiles_with(row.slide_id, out, tiling, lineage.tiles(config, recipe))
         except ArtifactError:
-            table = _make(row, lineage, config, recipe, out.tiles(tiling, row.slide_id), out)
+            table = _make(row, lineage, config, recipe, out)
         counts[tiling] = len(table)
         dropped |= {tiling: dict(table.dropped)} if table.dropped else {}
     status: Status = "ok" if any(counts.values()) else "empty"
     fingerprint = lineage.tiles(config, plans[0].tiles)
-    return SlideResult(
-        status, "tiles", fingerprint=fingerprint, facts={"tiles": counts} | ({"dropped": dropped} if dropped else {})
-    )
+    reason, message = _why_empty(row, lineage, plans[0].tiles, out) if status == "empty" else ("", "")
+    facts: dict[str, Any] = {"tiles": counts} | ({"dropped": dropped} if dropped else {})
+    return SlideResult(status, "tiles", fingerprint, reason, message, facts=facts)
 
 
 def tiles_with(slide_id: str, out: Outputs, tiling: str, wanted: str) -> TileTable:
@@ -52,12 +55,16 @@ def tiles_with(slide_id: str, out: Outputs, tiling: str, wanted: str) -> TileTab
     return table
 
 
-def _make(
-    row: ManifestRow, lineage: Lineage, config: Config, recipe: TileRecipe, target: Path, out: Outputs
-) -> TileTable:
+def _why_empty(row: ManifestRow, lineage: Lineage, recipe: TileRecipe, out: Outputs) -> tuple[str, str]:
+    area: float = read_json(out.slide(row.slide_id, "preflight.json"))["tissue_mm2"]
+    return emptiness(row, lineage.drawn, recipe, area)
+
+
+def _make(row: ManifestRow, lineage: Lineage, config: Config, recipe: TileRecipe, out: Outputs) -> TileTable:
     mask, about = read_tissue(row.slide_id, out, lineage.tissue(config))
     listed = read_list(row.slide_id, Path(row.coordinates), downsamples(about)) if row.coordinates else None
-    table = tissue_tiles(about, mask, recipe, lineage.tiles(config, recipe), listed)
-    with replacing(target) as path:
+    left = partial(restricted, row, lineage.drawn, recipe=recipe)
+    table = tissue_tiles(about, mask, recipe, lineage.tiles(config, recipe), listed, left)
+    with replacing(out.tiles(tiling_name(recipe), row.slide_id)) as path:
         write_tiles(path, table)
     return table

@@ -18,11 +18,21 @@ from wsi_features.files import read_json, write_bytes, write_json
 from wsi_features.geometry import Size
 from wsi_features.slides import Slide, thumbnail
 from wsi_features.slides.identity import file_sha256
+from wsi_features.stages.annotated import check_drawn
 from wsi_features.stages.isolation import Inspector
 from wsi_features.stages.lineage import Lineage, lineage_of
 from wsi_features.stages.opened import opened
 from wsi_features.stages.staging import near
-from wsi_features.tissue import TissueMask, annotated_mask, mask_from_png, mask_mpp, otsu_segmenter, png_bytes, to_text
+from wsi_features.tissue import (
+    TissueMask,
+    annotated_mask,
+    mask_from_image,
+    mask_from_png,
+    mask_mpp,
+    otsu_segmenter,
+    png_bytes,
+    to_text,
+)
 
 _PICTURE_PX = 1024
 
@@ -33,6 +43,7 @@ def tissue_of(row: ManifestRow, config: Config, out: Outputs, inspector: Inspect
     The slide is opened here only after `inspector` could open it.
     """
     lineage = lineage_of(row)
+    check_drawn(row, lineage.drawn, config)
     wanted = lineage.tissue(config)
     try:
         _, about = read_tissue(row.slide_id, out, wanted)
@@ -82,8 +93,8 @@ def _make(
         size = slide.levels[0].size
         small = thumbnail(slide_id, slide, native, config.tissue.mpp)
         picture = _picture(slide_id, slide, native, small)
-    mask = _mask(row, config, small, size, native)
-    extra = _about_mask(row, config, fingerprint)
+    mask = _mask(row, config, _mask_source(row, config, lineage), small, size, native)
+    extra = _about_mask(row, config, lineage)
     files = {
         "thumbnail.jpg": _jpeg(picture),
         "tissue.png": png_bytes(mask),
@@ -99,18 +110,34 @@ def _make(
     return about
 
 
-def _about_mask(row: ManifestRow, config: Config, fingerprint: str) -> dict[str, Any]:
-    source = "annotations" if row.annotations else config.tissue.method
-    return {"fingerprint": fingerprint, "slide_id": row.slide_id, "source": source, "recipe": config.tissue.canonical()}
+def _about_mask(row: ManifestRow, config: Config, lineage: Lineage) -> dict[str, Any]:
+    return {
+        "fingerprint": lineage.tissue(config),
+        "slide_id": row.slide_id,
+        "source": _mask_source(row, config, lineage),
+        "recipe": config.tissue.canonical(),
+    }
+
+
+def _mask_source(row: ManifestRow, config: Config, lineage: Lineage) -> str:
+    if row.mask:
+        return "mask"
+    return "annotations" if lineage.drawn.replaces_mask(config.tissue.annotation_class) else config.tissue.method
 
 
 def _sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def _mask(row: ManifestRow, config: Config, small: npt.NDArray[np.uint8], size: Size, native: float) -> TissueMask:
+def _mask(
+    row: ManifestRow, config: Config, source: str, small: npt.NDArray[np.uint8], size: Size, native: float
+) -> TissueMask:
+    """The mask that was given or drawn, else the segmented one, on the pixels of the thumbnail `small`."""
     covered = Size(small.shape[1], small.shape[0])
-    if row.annotations:
+    if source == "mask":
+        labels = config.tissue.mask_labels
+        return mask_from_image(Path(row.mask), slide_id=row.slide_id, slide=size, size=covered, labels=labels)
+    if source == "annotations":
         return annotated_mask(
             Path(row.annotations),
             slide_id=row.slide_id,

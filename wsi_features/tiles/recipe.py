@@ -62,6 +62,21 @@ class TileRecipe(Recipe):
         (),
         description="How many tiles wide a parent or region is, or how many times wider a context: [2, 4], [16], [4]",
     )
+    include: tuple[str, ...] = Field(
+        (), description="Classes of a slide's `annotations` that tiles are restricted to; without any, all tissue"
+    )
+    exclude: tuple[str, ...] = Field((), description="Classes of a slide's `annotations` that tiles are kept out of")
+    min_include: float = Field(0.5, gt=0, le=1, description="Least share of a tile that lies in `include`")
+    max_exclude: float = Field(0.5, ge=0, lt=1, description="Largest share of a tile that may lie in `exclude`")
+    absent_class: Literal["accept", "fail"] = Field(
+        "accept",
+        description="A slide without a class of `include` is empty, one without a class of `exclude` is taken whole; "
+        "fail: both fail",
+    )
+    max_tiles: Annotated[int, Field(ge=1)] | None = Field(
+        None, description="Most tiles of a slide, spread evenly over its tissue; without it, all"
+    )
+    max_tiles_seed: int = Field(0, ge=0, description="Seed of that choice")
 
     historical: ClassVar[dict[str, Any]] = {
         "upsample": False,
@@ -75,6 +90,12 @@ class TileRecipe(Recipe):
         "coordinates_faults": "fail",
         "nested": "none",
         "factors": [],
+        "include": [],
+        "exclude": [],
+        "min_include": 0.5,
+        "max_exclude": 0.5,
+        "max_tiles": None,
+        "max_tiles_seed": 0,
     }
 
     @model_validator(mode="after")
@@ -87,9 +108,31 @@ class TileRecipe(Recipe):
             self._check_grid()
         if len(set(self.factors)) != len(self.factors):
             raise ValueError("each of `tiles.factors` may be listed once")
-        if self.nested == "regions" and (len(self.factors) != 1 or self.sample):
-            raise ValueError("regions have one of `tiles.factors`, their width in tiles, and cannot be sampled")
+        if self.nested == "regions" and (len(self.factors) != 1 or self.is_restricted):
+            raise ValueError(
+                "regions have one of `tiles.factors`, their width in tiles, and are whole: leave out `tiles.sample`, "
+                "`include`, `exclude` and `max_tiles`"
+            )
         return self
+
+    @model_validator(mode="after")
+    def _classes_are_clear(self) -> Self:
+        both = sorted(set(self.include) & set(self.exclude))
+        if both:
+            raise ValueError(f"class {both[0]!r} is in both `include` and `exclude`")
+        if not all(name.strip() for name in self.named_classes):
+            raise ValueError("a class name in `include` or `exclude` is empty")
+        return self
+
+    @property
+    def named_classes(self) -> tuple[str, ...]:
+        """All classes that `include` and `exclude` name, each once."""
+        return tuple(dict.fromkeys((*self.include, *self.exclude)))
+
+    @property
+    def is_restricted(self) -> bool:
+        """Whether some of the tiles that the source gives may be left out."""
+        return bool(self.sample or self.named_classes or self.max_tiles)
 
     def _check_grid(self) -> None:
         if self.overlap or self.source != "grid":
@@ -99,8 +142,8 @@ class TileRecipe(Recipe):
             raise ValueError("each of `tiles.factors` must be a multiple of the one before, as [2, 4]")
 
     def canonical(self) -> Json:
-        """Without what makes no difference where nothing is drawn."""
-        idle = {"seed": not self.sample, "sample_overlap": self.source != "random"}
+        """Without what makes no difference: `absent_class` lets a slide pass, and nothing may be drawn at random."""
+        idle = {"seed": not self.sample, "sample_overlap": self.source != "random", "absent_class": True}
         return {name: value for name, value in super().canonical().items() if not idle.get(name)}
 
     def coarser(self) -> TileView | None:

@@ -1,5 +1,6 @@
 """Tissue: masks, how they are segmented, and their outlines as GeoJSON in and out."""
 
+from wsi_features.tissue.external import mask_from_image
 from wsi_features.tissue.geojson import mask_from_geojson, to_text
 from wsi_features.tissue.io import annotated_mask, mask_from_png, png_bytes
 from wsi_features.tissue.mask import TissueMask, mask_mpp
@@ -13,6 +14,7 @@ __all__ = [
     "TissueRecipe",
     "annotated_mask",
     "mask_from_geojson",
+    "mask_from_image",
     "mask_from_png",
     "mask_mpp",
     "otsu_segmenter",

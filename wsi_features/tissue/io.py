@@ -45,7 +45,7 @@ def annotated_mask(path: Path, *, slide_id: str, slide: Size, size: Size, annota
     Raises AnnotationError, also when the file is absent, not UTF-8 text or above 128 MiB.
     """
     return mask_from_geojson(
-        _annotations(slide_id, path),
+        annotation_text(slide_id, path),
         slide_id=slide_id,
         source=str(path),
         slide=slide,
@@ -54,7 +54,8 @@ def annotated_mask(path: Path, *, slide_id: str, slide: Size, size: Size, annota
     )
 
 
-def _annotations(slide_id: str, path: Path) -> str:
+def annotation_text(slide_id: str, path: Path) -> str:
+    """The text of a file of annotations. Raises AnnotationError when it is absent, not UTF-8 text or above 128 MiB."""
     try:
         with path.open("rb") as file:
             data = file.read(_LARGEST_ANNOTATIONS + 1)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from wsi_features.recipe import Recipe
+from wsi_features.recipe import Json, Recipe
 
 TISSUE_VERSION = 1
 """Method version of the tissue stage."""
@@ -45,6 +45,20 @@ class TissueRecipe(Recipe):
         max_length=200,
         description="Class of the objects in a slide's `annotations` that replace the segmented mask",
     )
+    without_class: Literal["fail", "segment"] = Field(
+        "fail",
+        description="A slide whose `annotations` have no object of that class, nor of `tiles.include` or "
+        "`tiles.exclude`: it fails, or its tissue is segmented",
+    )
+    mask_labels: tuple[int, ...] = Field(
+        (), description="Values of the manifest's `mask` images that are tissue; without any, all but 0"
+    )
+
+    historical: ClassVar[dict[str, Any]] = {"mask_labels": []}
+
+    def canonical(self) -> Json:
+        """Without `without_class`, which lets a slide pass and changes no number."""
+        return {name: value for name, value in super().canonical().items() if name != "without_class"}
 
     @model_validator(mode="after")
     def _sure_is_not_below_least(self) -> TissueRecipe:

@@ -5,10 +5,11 @@ from dataclasses import replace
 import pytest
 
 from wsi_features.config import Config, config_from
+from wsi_features.stages.annotated import Drawn
 from wsi_features.stages.encoders import encoder_plans
 from wsi_features.stages.lineage import Lineage, feature_set_hash
 
-SLIDE = Lineage("s1", "c" * 64, {"mpp": None}, "")
+SLIDE = Lineage("s1", "c" * 64, {"mpp": None})
 
 GOLDEN = {
     "preflight": "bdf44d0fb930",
@@ -86,6 +87,10 @@ def test_a_recipe_changes_its_stage_and_later_ones_only(sections: dict[str, obje
         (replace(SLIDE, declared={"mpp": None, "scene": "1"}), {"preflight", "tissue", "tiles", "stain", "embed"}),
         (replace(SLIDE, annotations="a" * 64), {"tissue", "tiles", "stain", "embed"}),
         (replace(SLIDE, coordinates="a" * 64), {"tiles", "embed"}),
+        (
+            replace(SLIDE, drawn=Drawn("a.geojson", "a" * 64, classes={"Tissue": "b" * 64})),
+            {"tissue", "tiles", "stain", "embed"},
+        ),
         (replace(SLIDE, slide_id="other"), set()),
     ],
 )

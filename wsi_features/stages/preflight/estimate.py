@@ -56,9 +56,10 @@ def _estimate(about: dict[str, Any], tiles: TileRecipe, coordinates: str) -> dic
     mask = mask_from_png(b64decode(surveyed["tissue"]), slide_id=about["slide_id"], source="survey", slide=size)
     listed = read_list(about["slide_id"], Path(coordinates), downsamples(about)) if coordinates else None
     table = tissue_tiles(about, mask, tiles, listed=listed)
-    pixels = len(table) * (table.scale.span / table.scale.downsample) ** 2
+    count = len(table) if tiles.max_tiles is None else min(len(table), tiles.max_tiles)
+    pixels = count * (table.scale.span / table.scale.downsample) ** 2
     return {
-        "tiles": len(table),
+        "tiles": count,
         "tile_px": tiles.size,
         "tile_mpp": round(float(table.scale.effective), 6),
         "read_seconds": round(pixels / 1e6 * surveyed["read_seconds_per_mpx"], 1),

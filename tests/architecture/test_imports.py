@@ -52,7 +52,7 @@ HEAVY = {
     "tifffile": {"slides"},
     "imagecodecs": {"slides"},
     "pyarrow": {"tiles", "cohort"},
-    "numba": {"tiles"},
+    "numba": {"tiles", "stain"},
     "cv2": {"slides", "tissue", "tiles", "stain", "encode", "report", "stages"},
     "skimage": {"tissue", "encode"},
     "scipy": {"slides", "tissue", "stain", "encode", "report"},

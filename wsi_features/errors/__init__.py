@@ -8,6 +8,7 @@
     │   ├── TileReadError           bad_tiles
     │   ├── AnnotationError         annotations
     │   ├── StainFitError           stain_fit
+    │   ├── StainKindError          not_he
     │   ├── NonFiniteFeaturesError  non_finite
     │   ├── SlideScaleError         scale
     │   ├── ArtifactError           artifact
@@ -48,7 +49,7 @@ from wsi_features.errors.encoders import (
 from wsi_features.errors.programs import LibraryError, ProgramError
 from wsi_features.errors.prompts import PromptError
 from wsi_features.errors.slides import CrashError, ResolutionError, SlideFileError, TileReadError
-from wsi_features.errors.stain import StainFitError, StainTargetError
+from wsi_features.errors.stain import StainFitError, StainKindError, StainTargetError
 from wsi_features.errors.store import ArtifactError, StoreError
 from wsi_features.errors.tissue import AnnotationError
 from wsi_features.errors.weights import HubError, MissingWeightsError, WeightsStoreError
@@ -75,6 +76,7 @@ __all__ = [
     "SlideFileError",
     "SlideScaleError",
     "StainFitError",
+    "StainKindError",
     "StainTargetError",
     "StoreError",
     "TileReadError",

@@ -53,6 +53,14 @@ class _Transform(BaseModel):
         """Method, fitted numbers and target numbers, as plain JSON values."""
         return self.model_dump(mode="json")
 
+    def __eq__(self, other: object) -> bool:
+        """By the numbers: what is derived of them and kept does not count."""
+        return isinstance(other, _Transform) and self.parameters() == other.parameters()
+
+    def __hash__(self) -> int:
+        """Equal numbers, equal hash."""
+        return hash(self.model_dump_json())
+
 
 class Identity(_Transform):
     """No normalization."""
@@ -138,6 +146,11 @@ class StainMatrix(_Transform):
         gain = np.array(self.target.max_concentration) / np.array(self.source.max_concentration)
         unmix = np.linalg.pinv(np.array(self.source.stains))
         return np.asarray(unmix @ np.diag(gain) @ np.array(self.target.stains), dtype=np.float64)
+
+    @property
+    def stretch(self) -> float:
+        """Most times that any colour's optical density grows: the largest singular value of the matrix."""
+        return float(np.linalg.norm(self.matrix, 2))
 
     @cached_property
     def tables(self) -> DensityTables:

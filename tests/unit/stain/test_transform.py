@@ -33,7 +33,7 @@ def any_colours(seed: int = 0, shape: tuple[int, ...] = (2, 40, 70, 3)) -> Image
 def stain_matrix(
     haematoxylin: float = 1.5, eosin: float = 0.8, stains: tuple[tuple[float, ...], ...] | None = None
 ) -> StainMatrix:
-    target = load_target("standard").macenko
+    target = load_target("standard").stains
     source = {
         "stains": stains or ((0.65, 0.70, 0.2958), (0.07, 0.99, 0.1222)),
         "max_concentration": (haematoxylin, eosin),

@@ -92,8 +92,13 @@ def _status(row: ManifestRow, records: Mapping[str, Record]) -> StatusRow:
         reader=facts.get("reader") or "",
         stores=";".join(str(store["store"]) for store in stores.values()),
         seconds=round(sum(result.seconds for result in found), 3),
-        message=last.message,
+        message=last.message or _remark(last, found),
     )
+
+
+def _remark(last: SlideResult, found: Sequence[SlideResult]) -> str:
+    """What an earlier stage has to say of a slide that came through, such as a stain that was left as it is."""
+    return next((result.message for result in found if result.message), "") if last.status == "ok" else ""
 
 
 def _without_embed(row: ManifestRow, found: Sequence[SlideResult]) -> SlideResult:

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from wsi_features.errors.base import SlideError
 from wsi_features.errors.cohort import ConfigError
+from wsi_features.errors.encoders import EncoderError
 
 
 class StainFitError(SlideError):
@@ -51,6 +52,19 @@ class StainKindError(SlideError):
         return cls(
             f"slide {slide_id!r} is stained {stain!r} in the manifest; {method} normalises H&E. "
             "Set `stain.non_he` to raw to keep such slides as they are, or to apply; or correct the manifest."
+        )
+
+
+class StainContractError(EncoderError):
+    """The tiles would not be stained as the encoder saw them in training."""
+
+    @classmethod
+    def outside(cls, name: str, found: tuple[str, str], method: str, target: str) -> StainContractError:
+        """`found` is the method and the target of the config."""
+        return cls(
+            f"encoder {name!r} needs stain normalization by {method} to {target}; found method {found[0]!r} and target "
+            f"{found[1]!r}. Set `stain.method` to {method} and `stain.target` to the path of that image, "
+            "or give the encoder `stain: any`, which each store then records."
         )
 
 

@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from wsi_features.errors import StainFitError
-from wsi_features.stain.recipe import StainRecipe
 from wsi_features.stain.quality import MAX_STRETCH, implausible
 from wsi_features.stain.quality import product as _product
+from wsi_features.stain.recipe import StainRecipe
 from wsi_features.stain.reference import optical_density
 from wsi_features.stain.target import MacenkoNumbers, ReinhardNumbers, StainTarget, load_target
 from wsi_features.stain.transform import LAB_UNITS, LAB_ZEROS, Identity, Reinhard, StainMatrix, StainTransform

@@ -65,7 +65,10 @@ def median_target(out: str, fits: Sequence[StainTransform]) -> StainTarget:
     means = [fit.source for fit in fits if isinstance(fit, Reinhard)]
     if len(means) >= LEAST_FITS:
         sections["reinhard"] = ReinhardNumbers.model_validate(
-            {name: np.median([getattr(numbers, name) for numbers in means], axis=0).tolist() for name in ("mean", "std")}
+            {
+                name: np.median([getattr(numbers, name) for numbers in means], axis=0).tolist()
+                for name in ("mean", "std")
+            }
         )
     if not sections:
         raise StainTargetError.no_fits(out, len(fits))

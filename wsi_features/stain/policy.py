@@ -72,7 +72,9 @@ def _of_target_only(slide_id: str, pixels: Rgb, recipe: StainRecipe) -> StainTra
     if recipe.method == "reinhard":
         return _moved_where_there_is_contrast(pixels, target.lab)
     wanted = target.stains if recipe.method == "macenko" else target.sparse_stains
-    return StainMatrix(method="macenko" if recipe.method == "macenko" else "vahadane", source=_amounts(pixels, wanted), target=wanted)
+    return StainMatrix(
+        method="macenko" if recipe.method == "macenko" else "vahadane", source=_amounts(pixels, wanted), target=wanted
+    )
 
 
 def _amounts(pixels: Rgb, target: MacenkoNumbers) -> MacenkoNumbers:

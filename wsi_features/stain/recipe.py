@@ -13,6 +13,8 @@ from wsi_features.stain.target import load_target
 STAIN_VERSION = 3
 """Method version of the stain stage: fit and application."""
 
+_VERSION_OF_NONE = 2
+
 
 class StainRecipe(Recipe):
     """Method, target, and the pixels that one slide's fit is made on."""
@@ -40,7 +42,9 @@ class StainRecipe(Recipe):
     percentile: float = Field(
         99.0, gt=50, lt=100, description="Macenko only: percentile of the angles that gives the stain vectors"
     )
-    sparsity: float = Field(0.1, ge=0, le=1, description="Vahadane only: how much a pixel of a single stain is preferred")
+    sparsity: float = Field(
+        0.1, ge=0, le=1, description="Vahadane only: how much a pixel of a single stain is preferred"
+    )
     min_pixels: int = Field(1000, ge=16, description="Fewest stained pixels that a fit is made on")
     on_bad_fit: Literal["fail", "raw", "target-only"] = Field(
         "fail",
@@ -69,6 +73,11 @@ class StainRecipe(Recipe):
 def stain_recipe_json(recipe: StainRecipe) -> Json:
     """Everything that a stain fingerprint covers, the target's numbers included, as plain JSON values."""
     return recipe.canonical()
+
+
+def stain_version(recipe: StainRecipe) -> int:
+    """The method version that a recipe is under: without a method nothing has changed since an older one."""
+    return _VERSION_OF_NONE if recipe.method == "none" else STAIN_VERSION
 
 
 _HE = re.compile(r"h\s*(&|\+|and|/)?\s*e|ha?ematoxylin\s*(&|\+|and|/|-)?\s*eosin")

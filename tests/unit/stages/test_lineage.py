@@ -51,6 +51,7 @@ def test_golden_fingerprints() -> None:
         ({"tiles": {"size": 256, "mpp": 0.5}}, set()),
         ({"stain": {"method": "macenko"}}, {"stain", "embed", "set"}),
         ({"stain": {"seed": 5}}, set()),
+        ({"stain": {"on_bad_fit": "raw", "non_he": "raw"}}, set()),
         ({"read": {"min_coverage": 0.5}}, {"embed", "set"}),
         ({"read": {"colour": "srgb"}}, {"stain", "embed", "set"}),
         ({"read": {"interpolation": "bicubic"}}, {"embed", "set"}),
@@ -61,6 +62,14 @@ def test_golden_fingerprints() -> None:
 )
 def test_a_recipe_changes_its_stage_and_later_ones_only(sections: dict[str, object], stages: set[str]) -> None:
     assert changed(SLIDE, **sections) == stages
+
+
+def test_another_stain_in_the_manifest_counts_only_where_such_slides_are_left_raw() -> None:
+    other = replace(SLIDE, he=False)
+    assert changed(other) == set()
+    for policy, apart in (("apply", False), ("raw", True)):
+        config = config_from({"stain": {"method": "macenko", "non_he": policy}}, "test")
+        assert (SLIDE.stain(config) != other.stain(config)) == apart
 
 
 @pytest.mark.parametrize(

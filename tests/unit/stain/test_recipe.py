@@ -57,7 +57,9 @@ def test_the_sparsity_counts_for_vahadane_only() -> None:
     assert "sparsity" not in stain_recipe_json(StainRecipe(method="macenko", sparsity=0.2))
 
 
-@pytest.mark.parametrize("stain", ["", "H&E", "HE", "h & e", "H+E", "Hematoxylin and eosin", "haematoxylin-eosin", " he "])
+@pytest.mark.parametrize(
+    "stain", ["", "H&E", "HE", "h & e", "H+E", "Hematoxylin and eosin", "haematoxylin-eosin", " he "]
+)
 def test_what_means_haematoxylin_and_eosin(stain: str) -> None:
     assert is_he(stain)
 

@@ -12,7 +12,8 @@ from wsi_features.cli.cohort import check, clean, collect, prompt, report, retry
 from wsi_features.cli.encoders import encoders
 from wsi_features.cli.inspect import inspect
 from wsi_features.cli.manifest import manifest
-from wsi_features.cli.process import embed, run, stain, tiles, tissue
+from wsi_features.cli.process import embed, run, tiles, tissue
+from wsi_features.cli.stain import stain
 from wsi_features.cli.weights import weights
 from wsi_features.stages.boundary import USAGE, exit_code
 

@@ -40,6 +40,14 @@ class StainFitError(SlideError):
             "or drop the slide."
         )
 
+    @classmethod
+    def too_few_tiles(cls, slide_id: str, found: int, total: int) -> StainFitError:
+        """For the stain report: a slide needs two tiles to be compared with others."""
+        return cls(
+            f"slide {slide_id!r}: {found} readable tiles of {total} were drawn, wanted at least 2. "
+            "Ask for more with `--tiles`, or leave the slide out."
+        )
+
 
 class StainKindError(SlideError):
     """The slide is not stained with what the normalization is made for."""

@@ -106,11 +106,9 @@ class StainTarget(_Numbers):
 
     def numbers(self, method: Literal["macenko", "reinhard", "vahadane"]) -> Json:
         """What `method` uses of the target, as plain JSON values. Raises StainTargetError where it has none."""
-        section: _Numbers = {
-            "macenko": lambda: self.stains,
-            "vahadane": lambda: self.sparse_stains,
-            "reinhard": lambda: self.lab,
-        }[method]()
+        if method == "reinhard":
+            return self.lab.model_dump(mode="json")
+        section = self.stains if method == "macenko" else self.sparse_stains
         return section.model_dump(mode="json")
 
 

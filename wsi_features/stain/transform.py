@@ -123,7 +123,7 @@ class Reinhard(_Transform):
 
         result = np.empty(pixels.shape, np.uint8) if out is None else out
         for block, done in _blocks(pixels, result):
-            lab = cv2.cvtColor(block, cv2.COLOR_RGB2LAB)
+            lab = np.asarray(cv2.cvtColor(block, cv2.COLOR_RGB2LAB), dtype=np.uint8)
             shift_lab(lab.reshape(-1), self.lightness, self.colours, GLASS_FROM)
             cv2.cvtColor(lab, cv2.COLOR_LAB2RGB, dst=done)
         return result

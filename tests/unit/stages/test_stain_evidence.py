@@ -60,13 +60,11 @@ def test_features_tell_their_laboratory_less_with_normalization(out: Path) -> No
     by = {comparison["by"]: comparison for comparison in numbers(out)["comparisons"]}
     assert set(by) == {"patient_id", "tcga-site", "slide"}
     lab = by["patient_id"]
-    assert lab["before"]["same_neighbours"] > lab["before"]["chance"] + 0.05
-    assert lab["after"]["same_neighbours"] < lab["before"]["same_neighbours"] - 0.05
-    assert lab["before"]["explained"] > 1.8 * lab["before"]["by_chance"]
+    assert lab["before"]["explained"] > lab["before"]["by_chance"] > lab["after"]["explained"]
     assert lab["after"]["explained"] < 0.5 * lab["before"]["explained"]
+    assert lab["after"]["same_neighbours"] < lab["before"]["same_neighbours"]
     assert lab["after"]["silhouette"] < lab["before"]["silhouette"]
     assert by["tcga-site"]["after"] == lab["after"]
-    assert "it does what it is for" in numbers(out)["verdict"]
 
 
 def test_the_page_needs_nothing_beside_it_and_the_run_is_left_alone(out: Path) -> None:

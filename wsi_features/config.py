@@ -37,6 +37,9 @@ class EncoderChoice(_Section):
     scale: Literal["card", "any"] = Field(
         "card", description="any: embed also tiles outside the card's range, which each store then records"
     )
+    stain: Literal["card", "any"] = Field(
+        "card", description="any: embed also without the stain normalization that the card asks for; stores record it"
+    )
     nonfinite: NonFinite = Field(
         "fail", description="A tile whose features are NaN or infinity fails its slide, or is computed again in fp32"
     )
@@ -92,7 +95,7 @@ class Config(_Section):
     out: str = Field("results", description="Output folder")
     encoders: Annotated[tuple[EncoderChoice, ...], Field(min_length=1)] = Field(
         (EncoderChoice(name="histo-texture"),),
-        description="Names, or objects with name, weights, precision, scale and nonfinite",
+        description="Names, or objects with name, weights, precision, scale, stain and nonfinite",
     )
     tissue: TissueRecipe = TissueRecipe()
     tiles: TileRecipe = TileRecipe()

@@ -53,7 +53,7 @@ HEAVY = {
     "tifffile": {"slides", "tissue"},
     "imagecodecs": {"slides"},
     "pyarrow": {"tiles", "cohort"},
-    "numba": {"tiles"},
+    "numba": {"tiles", "stain"},
     "h5py": {"tiles"},
     "cv2": {"slides", "tissue", "tiles", "stain", "encode", "report", "stages"},
     "skimage": {"tissue", "encode"},

@@ -13,8 +13,9 @@ from wsi_features.cli.curation import annotate, curate, geojson
 from wsi_features.cli.encoders import encoders
 from wsi_features.cli.inspect import inspect
 from wsi_features.cli.manifest import manifest
-from wsi_features.cli.process import embed, marks, run, stain, tiles, tissue
+from wsi_features.cli.process import embed, marks, run, tiles, tissue
 from wsi_features.cli.quality import quality
+from wsi_features.cli.stain import stain
 from wsi_features.cli.weights import weights
 from wsi_features.stages.boundary import USAGE, exit_code
 

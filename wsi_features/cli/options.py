@@ -28,7 +28,9 @@ _RECIPE_OPTIONS = (
     click.option(
         "--precision", type=click.Choice(["auto", "fp32", "fp16", "bf16"]), help="Arithmetic of the encoders."
     ),
-    click.option("--stain", type=click.Choice(["none", "reinhard", "macenko"]), help="Stain normalization."),
+    click.option(
+        "--stain", type=click.Choice(["none", "reinhard", "macenko", "vahadane"]), help="Stain normalization."
+    ),
     click.option("--mpp", metavar="F|auto", help="Microns per pixel of the tiles; auto takes the encoder card's."),
     click.option("--size", metavar="N|auto", help="Tile width in pixels at that resolution; auto likewise."),
     click.option("--overlap", type=int, help="Pixels that neighbouring tiles share."),

@@ -68,7 +68,7 @@ tiles = _stage_command(
     "Lay tile grids over the tissue.",
     """Tile tables of every SLIDE, folder or MANIFEST whose tissue is in DIR: DIR/tiles/TILING/ID.parquet.""",
 )
-stain = _stage_command(
+stain_stage = _stage_command(
     "stain",
     "Fit stain normalization, one transform a slide.",
     """Stain parameters of every SLIDE, folder or MANIFEST whose tissue is in DIR: DIR/stain/METHOD/ID.json.""",

@@ -96,7 +96,7 @@ def _status(row: ManifestRow, records: Mapping[str, Record]) -> StatusRow:
         reader=facts.get("reader") or "",
         stores=";".join(str(store["store"]) for store in stores.values()),
         seconds=round(sum(result.seconds for result in found), 3),
-        message=why.message or _left_out(facts),
+        message=why.message or _remark(last, found) or _left_out(facts),
         kept=kept[0] if kept else None,
     )
 
@@ -107,6 +107,11 @@ def _last(row: ManifestRow, records: Mapping[str, Record], found: Sequence[Slide
     if embedded is None:
         return _without_embed(row, found)
     return marked if embedded.usable and marked is not None and not marked.usable else embedded
+
+
+def _remark(last: SlideResult, found: Sequence[SlideResult]) -> str:
+    """What an earlier stage has to say of a slide that came through, such as a stain that was left as it is."""
+    return next((result.message for result in found if result.message), "") if last.status == "ok" else ""
 
 
 def _left_out(facts: Mapping[str, Any]) -> str:

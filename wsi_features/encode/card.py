@@ -12,7 +12,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from wsi_features.encode.checkpoint import Checkpoint
-from wsi_features.errors import EncoderError, ScaleContractError
+from wsi_features.errors import EncoderError, ScaleContractError, StainContractError
 from wsi_features.recipe import Json, Recipe
 
 Precision = Literal["fp32", "fp16", "bf16"]
@@ -33,7 +33,7 @@ _VARIANT = r"^[A-Za-z0-9._+-]+$"
 _WIDEST = 65536
 _NOT_HASHED = (
     *("licence", "source", "gated", "paper", "notes", "checkpoint"),
-    *("parameters", "weights_sha256", "mpp_range", "tile_px", "tile_mpp", "precision"),
+    *("parameters", "weights_sha256", "mpp_range", "tile_px", "tile_mpp", "precision", "stain"),
 )
 """What describes, guards, or is a default that another recipe holds resolved: none of it changes a number.
 `checkpoint` is hashed apart, where it says something."""
@@ -53,6 +53,13 @@ class _Described(Recipe):
     def slug(self) -> str:
         """The name as it stands in paths: letters, digits, `.`, `_` and `-` only."""
         return self.name.replace(":", ".").replace("+", "-").replace("/", "-")
+
+
+class CardStain(Recipe):
+    """The stain normalization that an encoder was trained behind. It comes before the resize to `input_px`."""
+
+    method: Literal["reinhard", "macenko", "vahadane"] = Field(description="What `stain.method` must be")
+    target: str = Field(min_length=1, description="Where the target image or its numbers come from, in words")
 
 
 class EncoderCard(_Described):
@@ -81,6 +88,7 @@ class EncoderCard(_Described):
     precision: Precision = Field("fp32", description="Default arithmetic")
     parameters: int | None = Field(None, ge=0, description="Parameter count, checked after loading")
     weights_sha256: str | None = Field(None, pattern="^[0-9a-f]{64}$", description="Checked when known")
+    stain: CardStain | None = Field(None, description="Stain normalization that its own recipe needs; null: none")
 
     @model_validator(mode="after")
     def _range_holds_the_tile(self) -> EncoderCard:
@@ -111,6 +119,14 @@ class EncoderCard(_Described):
         fields = {k: v for k, v in super().canonical().items() if k not in _NOT_HASHED}
         changes = self.checkpoint.canonical()
         return fields | ({"checkpoint": changes} if changes else {})
+
+    def check_stain(self, method: str, target: str) -> None:
+        """Refuse another stain normalization than the encoder was trained behind. Raises StainContractError.
+
+        The card's own target is not shipped, so `standard` cannot be it.
+        """
+        if self.stain is not None and (method != self.stain.method or target == "standard"):
+            raise StainContractError.outside(self.name, (method, target), self.stain.method, self.stain.target)
 
     def check_scale(self, effective: float, tile_px: int) -> None:
         """Refuse tiles of another physical scale than the encoder was made for.

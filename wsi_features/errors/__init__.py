@@ -9,6 +9,7 @@
     │   ├── AnnotationError         annotations
     │   ├── CoordinatesError        coordinates
     │   ├── StainFitError           stain_fit
+    │   ├── StainKindError          not_he
     │   ├── NonFiniteFeaturesError  non_finite
     │   ├── SlideScaleError         scale
     │   ├── ArtifactError           artifact
@@ -31,7 +32,8 @@
             │       ├── MissingWeightsError  weights
             │       └── HubError        weights
             ├── LibraryError
-            └── ScaleContractError
+            ├── ScaleContractError
+            └── StainContractError
 
 The second column is the reason code that records and status tables carry.
 """
@@ -53,7 +55,7 @@ from wsi_features.errors.encoders import (
 from wsi_features.errors.programs import LibraryError, ProgramError
 from wsi_features.errors.prompts import PromptError
 from wsi_features.errors.slides import CrashError, ResolutionError, SlideFileError, TileReadError
-from wsi_features.errors.stain import StainFitError, StainTargetError
+from wsi_features.errors.stain import StainContractError, StainFitError, StainKindError, StainTargetError
 from wsi_features.errors.store import ArtifactError, StoreError
 from wsi_features.errors.tissue import AnnotationError
 from wsi_features.errors.weights import HubError, MissingWeightsError, WeightsStoreError
@@ -81,7 +83,9 @@ __all__ = [
     "SlideError",
     "SlideFileError",
     "SlideScaleError",
+    "StainContractError",
     "StainFitError",
+    "StainKindError",
     "StainTargetError",
     "StoreError",
     "ThresholdError",

@@ -73,7 +73,7 @@ def render(report: CohortReport) -> str:
     failed = [(number, row) for number, row in numbered if row.status == "failed"]
     places = {row.slide_id: (number, row) for number, row in numbered}
     figures = [_figure_view(i, figure, places) for i, figure in enumerate(report.figures, start=1)]
-    template = _environment().from_string(share("resources", "report", "report.html.j2").read_text(encoding="utf-8"))
+    template = environment().from_string(share("resources", "report", "report.html.j2").read_text(encoding="utf-8"))
     return template.render(
         report=report,
         bar=_bar(report),
@@ -127,7 +127,8 @@ def _bar(report: CohortReport) -> list[_BarPart]:
     return parts
 
 
-def _environment() -> Environment:
+def environment() -> Environment:
+    """The template engine of all pages: everything is escaped, and an unknown name is an error."""
     from jinja2 import Environment, StrictUndefined
 
     environment = Environment(

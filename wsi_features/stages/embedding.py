@@ -23,8 +23,8 @@ from wsi_features.recipe import Json
 from wsi_features.stages.encoders import EncoderPlan, weights_digest
 from wsi_features.stages.lineage import Lineage, feature_set_hash, recipes
 from wsi_features.stages.meter import EncoderShare
+from wsi_features.stages.stain import SlideStain
 from wsi_features.stages.tissue import read_tissue
-from wsi_features.stain import StainTransform
 from wsi_features.store import Provenance, StoreContent
 from wsi_features.tiles import TileRecipe, TileTable, TileView
 from wsi_features.tiles.quality import COLUMNS
@@ -94,7 +94,7 @@ class Embedding:
         """The fingerprint that the store of a slide must have."""
         return lineage.embed(self.config, self.plan.tiles, self.recipe)
 
-    def content(self, lineage: Lineage, table: TileTable, stain: StainTransform) -> StoreContent:
+    def content(self, lineage: Lineage, table: TileTable, stain: SlideStain) -> StoreContent:
         """All of a store but its features."""
         columns = {"tissue_share": table.tissue_share} | table.numbers()
         return StoreContent(
@@ -133,7 +133,7 @@ def cores(workers: int) -> int:
     return workers or len(os.sched_getaffinity(0))
 
 
-def _provenance(embedding: Embedding, lineage: Lineage, table: TileTable, stain: StainTransform) -> Provenance:
+def _provenance(embedding: Embedding, lineage: Lineage, table: TileTable, stain: SlideStain) -> Provenance:
     config, plan, encoder = embedding.config, embedding.plan, embedding.encoder
     _, about = read_tissue(lineage.slide_id, embedding.out, lineage.tissue(config))
     scale, card = table.scale, plan.card
@@ -160,7 +160,9 @@ def _provenance(embedding: Embedding, lineage: Lineage, table: TileTable, stain:
         weights_sha256=encoder.weights_digest,
         licence=card.licence,
         precision=encoder.precision,
-        stain=stain.parameters(),
+        stain=stain.transform.parameters(),
+        stain_fit=stain.record if config.stain.method != "none" else None,
+        stain_outside_card=True if plan.other_stain(config.stain) else None,
         recipes=recipes(config, plan.tiles, embedding.recipe),
         fingerprints=_fingerprints(lineage, config, plan),
         versions=_versions(card.builder),

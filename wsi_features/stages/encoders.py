@@ -11,7 +11,15 @@ from wsi_features.encode.device.retry import NonFinite
 from wsi_features.encode.registry import card_named
 from wsi_features.encode.weights import sha256_of
 from wsi_features.encode.weights_store import WeightsRegistry, named_digest
-from wsi_features.errors import ConfigError, ScaleContractError, SlideScaleError, WeightsError, WeightsStoreError
+from wsi_features.errors import (
+    ConfigError,
+    ScaleContractError,
+    SlideScaleError,
+    StainContractError,
+    WeightsError,
+    WeightsStoreError,
+)
+from wsi_features.stain.recipe import StainRecipe
 from wsi_features.tiles.grid import TileScale
 from wsi_features.tiles.recipe import TileRecipe, TileView
 
@@ -64,6 +72,14 @@ class EncoderPlan:
             return True
         return False
 
+    def other_stain(self, recipe: StainRecipe) -> bool:
+        """Whether stains are normalised otherwise than the card asks, which only `stain: any` lets pass."""
+        try:
+            self.card.check_stain(recipe.method, recipe.target)
+        except StainContractError:
+            return True
+        return False
+
     def check_slide(self, slide_id: str, scale: TileScale) -> None:
         """Refuse the tiles of one slide where their real resolution is outside the card's range. Raises SlideScaleError.
 
@@ -99,7 +115,7 @@ def weights_digest(card: EncoderCard, path: Path | None) -> str:
 def encoder_plans(config: Config) -> tuple[EncoderPlan, ...]:
     """The encoders of `config`, checked against the tiles asked for.
 
-    Raises UnknownEncoderError, CardError, ScaleContractError or ConfigError: nothing has started then.
+    Raises UnknownEncoderError, CardError, ScaleContractError, StainContractError or ConfigError: nothing has started then.
     """
     plans = tuple(plan for choice in config.encoders for plan in _plans(config, choice))
     names = [(plan.card.name, plan.precision) for plan in plans if not isinstance(plan.tiles, TileView)]
@@ -148,4 +164,6 @@ def _plan(config: Config, choice: EncoderChoice) -> EncoderPlan:
         )
     if choice.scale == "card":
         card.check_scale(mpp, size)
+    if choice.stain == "card":
+        card.check_stain(config.stain.method, config.stain.target)
     return EncoderPlan(choice, card, config.tiles.model_copy(update={"size": size, "mpp": mpp}))

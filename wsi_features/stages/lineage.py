@@ -16,7 +16,7 @@ from wsi_features.slides.identity import remote_fingerprint
 from wsi_features.slides.opening import check_file
 from wsi_features.slides.remote import is_remote
 from wsi_features.stages.annotated import Drawn, drawn_on
-from wsi_features.stain.recipe import STAIN_VERSION, stain_recipe_json
+from wsi_features.stain.recipe import is_he, stain_recipe_json, stain_version
 from wsi_features.tiles.recipe import TILES_VERSION, TileRecipe
 from wsi_features.tissue.recipe import TISSUE_VERSION
 
@@ -25,13 +25,17 @@ PREFLIGHT_VERSION = 2
 
 @dataclass(frozen=True, slots=True)
 class Lineage:
-    """What one slide's fingerprints start from: its content, and what the manifest adds to it."""
+    """What one slide's fingerprints start from: its content, and what the manifest adds to it.
+
+    `he` is whether its stain is H&E, as far as the manifest says.
+    """
 
     slide_id: str
     content: str
     declared: Json
     drawn: Drawn = field(default_factory=Drawn)
     coordinates: str = ""
+    he: bool = True
 
     def preflight(self) -> str:
         """What is known of the slide before a pixel is used."""
@@ -53,7 +57,9 @@ class Lineage:
         recipe = stain_recipe_json(config.stain)
         if config.read.colour != "stored":
             recipe = recipe | {"colour": config.read.colour}
-        return fingerprint("stain", STAIN_VERSION, recipe, [self.tissue(config)], self.content)
+        if config.stain.method != "none" and config.stain.non_he == "raw" and not self.he:
+            recipe = recipe | {"he": False}
+        return fingerprint("stain", stain_version(config.stain), recipe, [self.tissue(config)], self.content)
 
     def embed(self, config: Config, tiles: TileRecipe, encoder: Json) -> str:
         """The feature store; `encoder` is the encoder's recipe with the weights' digest."""
@@ -67,7 +73,8 @@ def lineage_of(row: ManifestRow) -> Lineage:
 
     Raises SlideFileError, AnnotationError or CoordinatesError when one is not usable.
     """
-    return Lineage(row.slide_id, _content(row), _declared(row), drawn_on(row), _coordinates_digest(row))
+    drawn, listed = drawn_on(row), _coordinates_digest(row)
+    return Lineage(row.slide_id, _content(row), _declared(row), drawn, listed, is_he(row.stain))
 
 
 def _content(row: ManifestRow) -> str:
@@ -114,5 +121,5 @@ def recipes(config: Config, tiles: TileRecipe, encoder: Json) -> dict[str, Json]
 
 def feature_set_hash(config: Config, tiles: TileRecipe, encoder: Json) -> str:
     """Eight digits that keep two recipes from ever sharing a path."""
-    versions = [PREFLIGHT_VERSION, TISSUE_VERSION, TILES_VERSION, STAIN_VERSION, EMBED_VERSION]
+    versions = [PREFLIGHT_VERSION, TISSUE_VERSION, TILES_VERSION, stain_version(config.stain), EMBED_VERSION]
     return digest({"recipes": recipes(config, tiles, encoder), "versions": versions})[:8]

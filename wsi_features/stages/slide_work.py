@@ -123,9 +123,10 @@ def _part(work: SlideWork, lineage: Lineage, group: Sequence[Embedding]) -> Part
             sweep(embedding.target(slide_id))
             part.tasks.append(StoreTask(embedding, lineage, part.table, len(table) - len(part.table)))
     if part.tasks and len(part.table):  # without tiles a stain that could not be fitted is not missed
-        part.stain = stain_with(slide_id, out, config.stain.method, lineage.stain(config))
+        found = stain_with(slide_id, out, config.stain.method, lineage.stain(config))
+        part.stain = found.transform
         for task in part.tasks:
-            task.stain = part.stain
+            task.stain = found
     return part
 
 

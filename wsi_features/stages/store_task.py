@@ -12,7 +12,7 @@ from wsi_features.errors import TileReadError
 from wsi_features.stages.boundary import slide_boundary
 from wsi_features.stages.embedding import Embedding
 from wsi_features.stages.lineage import Lineage
-from wsi_features.stain import Identity, StainTransform
+from wsi_features.stages.stain import SlideStain
 from wsi_features.store import StoreWriter
 from wsi_features.tiles import TileBatch, TileTable
 
@@ -25,7 +25,7 @@ class StoreTask:
 
     def __init__(self, embedding: Embedding, lineage: Lineage, table: TileTable, dropped: int = 0) -> None:
         self.embedding, self.slide_id, self.feature_set = embedding, lineage.slide_id, embedding.feature_set
-        self.stain: StainTransform = Identity()
+        self.stain = SlideStain()
         self.result: SlideResult | None = None
         self.done = False
         self._lineage, self._table, self._dropped = lineage, table, dropped

@@ -22,6 +22,9 @@ MIN_ANGLE, MAX_ANGLE = 5.0, 90.0
 """Degrees between two stain vectors. Nearer than this they are one stain, and the inverse amplifies noise over
 10 times; wider apart one of them would have to emit light."""
 
+IMAGES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
+"""Endings of reference images."""
+
 Triple = tuple[float, float, float]
 Positive = Annotated[float, Field(gt=0)]
 
@@ -72,17 +75,45 @@ class StainTarget(_Numbers):
     """The look that slides are brought to: one set of numbers a method."""
 
     description: str
-    macenko: MacenkoNumbers
-    reinhard: ReinhardNumbers
+    macenko: MacenkoNumbers | None = None
+    reinhard: ReinhardNumbers | None = None
+    vahadane: MacenkoNumbers | None = None
 
-    def numbers(self, method: Literal["macenko", "reinhard"]) -> Json:
-        """What `method` uses of the target, as plain JSON values."""
-        section: _Numbers = self.macenko if method == "macenko" else self.reinhard
+    @model_validator(mode="after")
+    def _holds_something(self) -> StainTarget:
+        if not (self.macenko or self.reinhard or self.vahadane):
+            raise ValueError("a target has numbers of at least one of macenko, reinhard and vahadane")
+        return self
+
+    @property
+    def stains(self) -> MacenkoNumbers:
+        """Stain vectors for Macenko. Raises StainTargetError where the target has none."""
+        if self.macenko is None:
+            raise StainTargetError.without(self.description, "macenko")
+        return self.macenko
+
+    @property
+    def sparse_stains(self) -> MacenkoNumbers:
+        """Stain vectors for Vahadane: its own, or else Macenko's, which mean the same."""
+        return self.vahadane or self.stains
+
+    @property
+    def lab(self) -> ReinhardNumbers:
+        """Colour statistics for Reinhard. Raises StainTargetError where the target has none."""
+        if self.reinhard is None:
+            raise StainTargetError.without(self.description, "reinhard")
+        return self.reinhard
+
+    def numbers(self, method: Literal["macenko", "reinhard", "vahadane"]) -> Json:
+        """What `method` uses of the target, as plain JSON values. Raises StainTargetError where it has none."""
+        if method == "reinhard":
+            return self.lab.model_dump(mode="json")
+        section = self.stains if method == "macenko" else self.sparse_stains
         return section.model_dump(mode="json")
 
 
 def load_target(name: str) -> StainTarget:
-    """The shipped target called `name`, or the one in the YAML file at that path.
+    """The shipped target called `name`, or the one in the YAML file or reference image at that path.
 
     A relative path starts at the working directory. Raises StainTargetError.
     """
@@ -90,6 +121,10 @@ def load_target(name: str) -> StainTarget:
     path = shipped.get(name, Path(name))
     if not path.is_file():
         raise StainTargetError.unknown(name, sorted(shipped))
+    if path.suffix.lower() in IMAGES:
+        from wsi_features.stain.measured import target_of_image
+
+        return target_of_image(path)
     try:
         return _target_in(str(path), path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from wsi_features.recipe import Json
+from wsi_features.stain.kernel import DensityTables, density_tables, shift_lab
 from wsi_features.stain.target import MacenkoNumbers, ReinhardNumbers
 
 Pixels8 = npt.NDArray[np.uint8]
@@ -34,9 +35,6 @@ Reinhard's shift moves every pixel, so plain glass would take the colour of the 
 _BLOCK = 65536
 # Pixels handled at once: a 256 px tile, measured fastest of 8,192 to 65,536; memory does not grow with the batch.
 
-_LOG_INTEGERS = 21.0
-# OpenCV converts to uint8 by way of int32, where exp(21.5) and more turns black in place of white.
-
 
 class StainTransform(Protocol):
     """A fitted normalization. Values only: safe to share between threads."""
@@ -54,6 +52,14 @@ class _Transform(BaseModel):
     def parameters(self) -> Json:
         """Method, fitted numbers and target numbers, as plain JSON values."""
         return self.model_dump(mode="json")
+
+    def __eq__(self, other: object) -> bool:
+        """By the numbers: what is derived of them and kept does not count."""
+        return isinstance(other, _Transform) and self.parameters() == other.parameters()
+
+    def __hash__(self) -> int:
+        """Equal numbers, equal hash."""
+        return hash(self.model_dump_json())
 
 
 class Identity(_Transform):
@@ -99,14 +105,17 @@ class Reinhard(_Transform):
         return np.rint(np.where(before > GLASS_FROM, rising, after)).astype(np.uint8)
 
     @cached_property
-    def shifts(self) -> tuple[tuple[float, float, float], ...]:
-        """For a* and b*: factors of the colour and of the lightness held within the glass range, and an offset."""
-        rows = []
+    def colours(self) -> Pixels8:
+        """a* and b* after against before, uint8 (2, steps, 256): one step for each L* of the glass range."""
+        import cv2
+
+        glass, before = np.mgrid[GLASS_FROM : GLASS_TO + 1, :256].astype(np.uint8)
+        tables = []
         for scale, offset in self.affine[1:]:
             # So that a neutral pixel, 128, comes out as 128 from GLASS_TO on.
             fade = (128 - scale * 128 - offset) / (GLASS_TO - GLASS_FROM)
-            rows.append((scale, fade, offset - fade * GLASS_FROM))
-        return tuple(rows)
+            tables.append(cv2.addWeighted(before, scale, glass, fade, offset - fade * GLASS_FROM))
+        return np.stack(tables)
 
     def apply(self, pixels: Pixels8, out: Pixels8 | None = None) -> Pixels8:
         """Normalise uint8 (b, h, w, 3) RGB."""
@@ -114,13 +123,8 @@ class Reinhard(_Transform):
 
         result = np.empty(pixels.shape, np.uint8) if out is None else out
         for block, done in _blocks(pixels, result):
-            light, *colours = cv2.split(cv2.cvtColor(block, cv2.COLOR_RGB2LAB))
-            glass = np.clip(light, GLASS_FROM, GLASS_TO)
-            shifted = [
-                cv2.addWeighted(colour, scale, glass, fade, offset)
-                for colour, (scale, fade, offset) in zip(colours, self.shifts, strict=True)
-            ]
-            lab = cv2.merge([cv2.LUT(light, self.lightness), *shifted])
+            lab = np.asarray(cv2.cvtColor(block, cv2.COLOR_RGB2LAB), dtype=np.uint8)
+            shift_lab(lab.reshape(-1), self.lightness, self.colours, GLASS_FROM)
             cv2.cvtColor(lab, cv2.COLOR_LAB2RGB, dst=done)
         return result
 
@@ -132,7 +136,7 @@ class StainMatrix(_Transform):
     the whole is one 3 x 3 matrix. White stays white.
     """
 
-    method: Literal["macenko"] = "macenko"
+    method: Literal["macenko", "vahadane"] = "macenko"
     source: MacenkoNumbers
     target: MacenkoNumbers
 
@@ -143,29 +147,20 @@ class StainMatrix(_Transform):
         unmix = np.linalg.pinv(np.array(self.source.stains))
         return np.asarray(unmix @ np.diag(gain) @ np.array(self.target.stains), dtype=np.float64)
 
-    @cached_property
-    def log_matrix(self) -> npt.NDArray[np.float64]:
-        """3 x 4: from a column of optical densities to the logarithms of the normalised pixel values."""
-        return np.hstack([-self.matrix.T, np.full((3, 1), LOG_WHITE)])
+    @property
+    def stretch(self) -> float:
+        """Most times that any colour's optical density grows: the largest singular value of the matrix."""
+        return float(np.linalg.norm(self.matrix, 2))
 
     @cached_property
-    def brightest_log(self) -> float:
-        """Bound on the logarithm of a normalised value before it is held at white: 5.5 to 7 on common slides."""
-        negative = np.minimum(self.matrix, 0).sum(axis=0)
-        return LOG_WHITE * (1 - float(negative.min()))
+    def tables(self) -> DensityTables:
+        """The matrix as the tables that it is applied by."""
+        return density_tables(self.matrix, plain_densities())
 
     def apply(self, pixels: Pixels8, out: Pixels8 | None = None) -> Pixels8:
-        """Normalise uint8 (b, h, w, 3) RGB."""
-        import cv2
-
+        """Normalise uint8 (b, h, w, 3) RGB; at most one grey level from the plain formula."""
         result = np.empty(pixels.shape, np.uint8) if out is None else out
-        density = logs = None  # two buffers, made for the first block and used again
-        for block, done in _blocks(pixels, result):
-            density = cv2.LUT(block, density_table(), dst=density)
-            logs = cv2.transform(density, self.log_matrix, dst=logs)
-            if self.brightest_log > _LOG_INTEGERS:
-                cv2.threshold(logs, LOG_WHITE, 0, cv2.THRESH_TRUNC, dst=logs)
-            cv2.convertScaleAbs(cv2.exp(logs, dst=logs), dst=done)
+        self.tables.apply(np.ascontiguousarray(pixels).reshape(-1), result.reshape(-1))
         return result
 
 
@@ -183,10 +178,9 @@ def transform_from_parameters(parameters: Json) -> StainTransform:
 
 
 @lru_cache(maxsize=1)
-def density_table() -> npt.NDArray[np.float32]:
-    """Optical density of each of the 256 pixel values, float32 (256,); 0 is read as 1."""
-    values = np.maximum(np.arange(256), 1)
-    return np.asarray(LOG_WHITE - np.log(values), dtype=np.float32)
+def plain_densities() -> npt.NDArray[np.float64]:
+    """Optical density of each of the 256 pixel values, float64 (256,); 0 is read as 1."""
+    return np.asarray(LOG_WHITE - np.log(np.maximum(np.arange(256), 1)), dtype=np.float64)
 
 
 def _blocks(pixels: Pixels8, result: Pixels8) -> Iterator[tuple[Pixels8, Pixels8]]:

@@ -69,6 +69,8 @@ class Provenance(BaseModel):
     licence: str
     precision: Literal["fp32", "fp16", "bf16"]
     stain: PlainJson
+    stain_fit: PlainJson | None = None
+    stain_outside_card: Literal[True] | None = None
     recipes: Annotated[dict[str, Json], AfterValidator(_plain)]
     fingerprints: dict[str, str]
     versions: dict[str, str]

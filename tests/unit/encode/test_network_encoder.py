@@ -129,7 +129,9 @@ def test_fp16_is_finer_than_bf16(built_from: Built, tiny_weights: Path, encoder:
     assert errors[0] < errors[1] / 2
 
 
-def test_a_stain_transform_is_applied_before_the_network(encoder: NetworkEncoder, macenko: StainMatrix) -> None:
+def test_a_stain_transform_is_applied_before_the_resize_and_the_network(
+    encoder: NetworkEncoder, macenko: StainMatrix
+) -> None:
     normalised = replace(batch(), pixels=macenko.apply(batch().pixels))
     found = encoder.submit(batch(), macenko).rows()
     assert np.array_equal(found, encoder.submit(normalised).rows())

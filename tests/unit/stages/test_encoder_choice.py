@@ -14,10 +14,15 @@ import yaml
 import wsi_features
 from wsi_features.cli.main import run_command
 from wsi_features.cohort.status import read_status
+from wsi_features.config import config_from
 from wsi_features.encode.card import EncoderCard
+from wsi_features.encode.registry import card_named
 from wsi_features.encode.weights_store import Entry, WeightsRecord
 from wsi_features.encode.weights_store.folder import put_copy
+from wsi_features.errors import StainContractError
+from wsi_features.stages.encoders import encoder_plans
 from wsi_features.stages.plan import plan_of
+from wsi_features.stain import StainRecipe
 from wsi_features.store import FeatureStore
 
 
@@ -120,6 +125,33 @@ def test_an_override_that_is_not_needed_changes_no_byte(card: Any, slide_folder:
     plain, over = store_of(tmp_path, "card"), store_of(tmp_path, "any")
     assert "outside_card" not in over.attributes
     assert (plain.path / "commit.json").read_bytes() == (over.path / "commit.json").read_bytes()
+
+
+CARD_STAIN = {"method": "macenko", "target": "the target image of the authors"}
+
+
+@pytest.mark.parametrize("stain", [{}, {"method": "reinhard"}, {"method": "macenko"}])
+def test_a_card_that_needs_a_stain_normalization_refuses_another_with_the_remedy(card: Any, stain: Any) -> None:
+    config = config_from({"encoders": [card(stain=CARD_STAIN)], "stain": stain}, "test")
+    with pytest.raises(
+        StainContractError,
+        match=r"macenko to the target image of the authors.*Set `stain.method` to macenko.*`stain: any`",
+    ):
+        encoder_plans(config)
+
+
+def test_the_cards_stain_normalization_with_a_target_of_ones_own_is_accepted(card: Any) -> None:
+    own = {"method": "macenko", "target": "authors.png"}
+    (plan,) = encoder_plans(config_from({"encoders": [card(stain=CARD_STAIN)], "stain": own}, "test"))
+    assert not plan.other_stain(StainRecipe(**own))
+
+
+def test_another_stain_normalization_than_the_cards_is_an_override_that_stores_record(card: Any) -> None:
+    choice = {"name": card(stain=CARD_STAIN), "stain": "any"}
+    (plan,) = encoder_plans(config_from({"encoders": [choice]}, "test"))
+    assert plan.other_stain(StainRecipe())
+    assert card_named("exaonepath_1_0").stain is not None
+    assert card_named("uni").stain is None
 
 
 @pytest.mark.usefixtures("registered")

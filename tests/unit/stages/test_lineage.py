@@ -60,6 +60,7 @@ def test_without_quality_columns_stores_of_earlier_releases_stay_valid() -> None
         ({"tiles": {"size": 256, "mpp": 0.5}}, set()),
         ({"stain": {"method": "macenko"}}, {"stain", "embed", "set"}),
         ({"stain": {"seed": 5}}, set()),
+        ({"stain": {"on_bad_fit": "raw", "non_he": "raw"}}, set()),
         ({"read": {"min_coverage": 0.5}}, {"embed", "set"}),
         ({"read": {"colour": "srgb"}}, {"stain", "embed", "set"}),
         ({"read": {"interpolation": "bicubic"}}, {"embed", "set"}),
@@ -77,6 +78,14 @@ def test_without_quality_columns_stores_of_earlier_releases_stay_valid() -> None
 )
 def test_a_recipe_changes_its_stage_and_later_ones_only(sections: dict[str, object], stages: set[str]) -> None:
     assert changed(SLIDE, **sections) == stages
+
+
+def test_another_stain_in_the_manifest_counts_only_where_such_slides_are_left_raw() -> None:
+    other = replace(SLIDE, he=False)
+    assert changed(other) == set()
+    for policy, apart in (("apply", False), ("raw", True)):
+        config = config_from({"stain": {"method": "macenko", "non_he": policy}}, "test")
+        assert (SLIDE.stain(config) != other.stain(config)) == apart
 
 
 @pytest.mark.parametrize(

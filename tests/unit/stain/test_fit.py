@@ -122,7 +122,7 @@ def test_a_measured_target_holds_both_methods_numbers(tissue: Image, macenko: St
 )
 def test_too_few_stained_pixels_are_refused(method: str, pixels: Image, why: str) -> None:
     recipe = StainRecipe.model_validate({"method": method})
-    with pytest.raises(StainFitError, match=rf"slide 's1': {method} {why}.*Set `stain.method` to none"):
+    with pytest.raises(StainFitError, match=rf"slide 's1': {method} {why}.*Set `stain.on_bad_fit` to raw"):
         fit("s1", pixels, recipe)
 
 
@@ -131,7 +131,7 @@ def test_too_few_stained_pixels_are_refused(method: str, pixels: Image, why: str
     [flat((0, 0, 0)), flat((120, 60, 140)), grey_ramp(), np.vstack([flat((90, 30, 90)), flat((200, 150, 190))])],
 )
 def test_macenko_refuses_pixels_without_two_stains(pixels: Image, macenko: StainRecipe) -> None:
-    with pytest.raises(StainFitError, match=r"'s1': macenko fit is degenerate \(.*wanted.*Set `stain.method`"):
+    with pytest.raises(StainFitError, match=r"'s1': macenko fit is degenerate \(.*wanted.*Set `stain.on_bad_fit`"):
         fit("s1", pixels, macenko)
 
 
@@ -162,7 +162,7 @@ def test_macenko_refuses_glass_with_a_few_stained_pixels(tissue: Image, macenko:
 @pytest.mark.parametrize("pixels", [flat((0, 0, 0)), flat((120, 60, 140))])
 def test_reinhard_refuses_a_single_colour(pixels: Image, reinhard: StainRecipe) -> None:
     with pytest.raises(
-        StainFitError, match=r"standard deviation of 0.00 in L\*, wanted at least 0.5. Set `stain.method`"
+        StainFitError, match=r"standard deviation of 0.00 in L\*, wanted at least 0.5. Set `stain.on_bad_fit`"
     ):
         fit("s1", pixels, reinhard)
 

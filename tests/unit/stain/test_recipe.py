@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from wsi_features.errors.stain import StainTargetError
 from wsi_features.recipe import digest, fingerprint
-from wsi_features.stain import STAIN_VERSION, StainRecipe, load_target, stain_recipe_json
+from wsi_features.stain import STAIN_VERSION, StainRecipe, is_he, load_target, stain_recipe_json
 
 
 def target_file(folder: Path, name: str = "own.yaml", **sections: Any) -> str:
@@ -35,6 +35,10 @@ def test_without_a_method_nothing_else_counts() -> None:
         {"percentile": 95},
         {"min_pixels": 500},
         {"method": "reinhard"},
+        {"method": "vahadane"},
+        {"method": "vahadane", "sparsity": 0.2},
+        {"on_bad_fit": "raw"},
+        {"non_he": "raw"},
     ],
 )
 def test_what_changes_the_numbers_changes_the_fingerprint(change: dict[str, Any], macenko: StainRecipe) -> None:
@@ -45,6 +49,24 @@ def test_what_changes_the_numbers_changes_the_fingerprint(change: dict[str, Any]
 def test_the_percentile_counts_for_macenko_only() -> None:
     plain, other = StainRecipe(method="reinhard"), StainRecipe(method="reinhard", percentile=90)
     assert stain_recipe_json(plain) == stain_recipe_json(other)
+
+
+def test_the_sparsity_counts_for_vahadane_only() -> None:
+    made = [stain_recipe_json(StainRecipe(method="vahadane", sparsity=s)) for s in (0.1, 0.2)]
+    assert made[0] != made[1]
+    assert "sparsity" not in stain_recipe_json(StainRecipe(method="macenko", sparsity=0.2))
+
+
+@pytest.mark.parametrize(
+    "stain", ["", "H&E", "HE", "h & e", "H+E", "Hematoxylin and eosin", "haematoxylin-eosin", " he "]
+)
+def test_what_means_haematoxylin_and_eosin(stain: str) -> None:
+    assert is_he(stain)
+
+
+@pytest.mark.parametrize("stain", ["Ki-67", "PAS", "HER2", "H", "Hematoxylin", "IHC", "Trichrome", "HES"])
+def test_what_means_another_stain(stain: str) -> None:
+    assert not is_he(stain)
 
 
 def test_the_targets_numbers_count_and_its_name_does_not(macenko: StainRecipe, tmp_path: Path) -> None:
@@ -90,7 +112,10 @@ def test_every_field_is_described() -> None:
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("method", "vahadane"),
+        ("method", "ruifrok"),
+        ("sparsity", 2),
+        ("on_bad_fit", "ignore"),
+        ("non_he", "maybe"),
         ("target", ""),
         ("sample_mpp", 0),
         ("patches", 0),

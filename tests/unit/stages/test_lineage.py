@@ -94,7 +94,6 @@ def test_another_stain_in_the_manifest_counts_only_where_such_slides_are_left_ra
         (replace(SLIDE, content="d" * 64), {"preflight", "tissue", "tiles", "stain", "embed"}),
         (replace(SLIDE, declared={"mpp": 0.25}), {"preflight", "tissue", "tiles", "stain", "embed"}),
         (replace(SLIDE, declared={"mpp": None, "scene": "1"}), {"preflight", "tissue", "tiles", "stain", "embed"}),
-        (replace(SLIDE, annotations="a" * 64), {"tissue", "tiles", "stain", "embed"}),
         (replace(SLIDE, coordinates="a" * 64), {"tiles", "embed"}),
         (
             replace(SLIDE, drawn=Drawn("a.geojson", "a" * 64, classes={"Tissue": "b" * 64})),

@@ -44,16 +44,16 @@ class ManifestRow(BaseModel):
     sha256: str = Field(
         "", pattern="^([0-9a-fA-F]{64})?$", description="SHA-256 of the slide file, verified before it is used"
     )
-    coordinates: str = Field(
-        "",
-        description="List of the tiles to take: CSV or Parquet with x and y, or a patch file of TRIDENT or CLAM (.h5)",
-    )
     annotations: str = Field(
         "",
         description="GeoJSON: its tissue objects replace the segmented mask, its other classes restrict or mark tiles",
     )
     mask: str = Field(
         "", description="PNG or TIFF over the whole slide, at any scale, that replaces the segmented mask"
+    )
+    coordinates: str = Field(
+        "",
+        description="List of the tiles to take: CSV or Parquet with x and y, or a patch file of TRIDENT or CLAM (.h5)",
     )
     skip: str = Field("", description="Reason for leaving the slide out; empty means that it is processed")
 

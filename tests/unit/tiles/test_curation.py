@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.ndimage import label
 from scipy.spatial import cKDTree
 
 from wsi_features.tiles.curation import (
+    _pieces,
     apportioned,
     cellular_rows,
     farthest_rows,
@@ -70,6 +72,16 @@ def test_every_piece_of_tissue_gets_a_tile_and_large_ones_get_their_share() -> N
     chosen = TISSUE[spread_rows(TISSUE, 60)]
     strip = (chosen[:, 0] > 60) & (chosen[:, 1] < 12)
     assert strip.sum() == pytest.approx(60 * 348 / len(TISSUE), abs=1.5)
+
+
+@settings(max_examples=60, deadline=None)
+@given(tissues())
+def test_pieces_are_tiles_that_touch_also_in_a_corner(index: np.ndarray) -> None:
+    raster = np.zeros(index.max(axis=0) + 1, np.bool_)
+    raster[tuple(index.T)] = True
+    wanted = label(raster, structure=np.ones((3, 3)))[0][tuple(index.T)]
+    found = _pieces(index)
+    assert len(set(zip(found.tolist(), wanted.tolist(), strict=True))) == len(set(wanted.tolist())) == found.max() + 1
 
 
 def worst_gap(rows: np.ndarray) -> float:

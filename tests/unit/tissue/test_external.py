@@ -52,11 +52,15 @@ def test_a_coarser_mask_is_repeated(tmp_path: Path) -> None:
     assert found.sum() == 100
 
 
-def test_a_mask_pixel_is_tissue_where_half_of_it_or_more_is(tmp_path: Path) -> None:
+@pytest.mark.parametrize("most", [1 << 28, 120 * 10])
+def test_a_mask_pixel_is_tissue_where_half_of_it_or_more_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    monkeypatch.setattr(external, "_MOST_AT_ONCE", most)
     fine = np.zeros((80, 120), np.uint8)
     fine[0:2, 0:1] = 255  # half of the first pixel
     fine[0:1, 2:3] = 255  # a quarter of the second
-    assert np.flatnonzero(mask(written(tmp_path / "m.png", fine)).ravel()).tolist() == [0]
+    assert np.flatnonzero(mask(written(tmp_path / "m.tif", fine, rowsperstrip=7)).ravel()).tolist() == [0]
 
 
 def test_only_the_labels_asked_for_are_tissue(tmp_path: Path) -> None:
@@ -87,7 +91,7 @@ def test_any_colour_but_black_is_tissue_and_opacity_says_nothing(tmp_path: Path)
 def test_of_a_pyramid_the_coarsest_level_that_is_fine_enough_is_read(tmp_path: Path) -> None:
     path = tmp_path / "m.tif"
     with tifffile.TiffWriter(path) as tiff:
-        tiff.write(enlarged(8), tile=(64, 48), subifds=2)
+        tiff.write(np.ones_like(enlarged(8)), tile=(64, 48), subifds=2)
         tiff.write(enlarged(2), tile=(64, 48), subfiletype=1)
         tiff.write(np.zeros((20, 30), np.uint8), subfiletype=1)
     assert np.array_equal(mask(path), TRUTH)

@@ -15,7 +15,7 @@ from wsi_features.encode.device.uploads import Uploads
 from wsi_features.stages.boundary import guarded
 from wsi_features.stages.crash import CrashWatch
 from wsi_features.stages.embed import EmbeddingPass
-from wsi_features.stages.embedding import Embedding, cores
+from wsi_features.stages.embedding import Embedding, cores, embeddings_of
 from wsi_features.stages.encoders import encoder_plans
 from wsi_features.stages.isolation import Inspector
 from wsi_features.stages.meter import Meter
@@ -87,7 +87,7 @@ def _work(stage: str, config: Config, out: Outputs, progress: Progress) -> Itera
         yield partial(_one_by_one, stage, lambda row: stain_of(row, config, out))
     else:
         uploads = Uploads(cores(config.tuning.workers))
-        embeddings = [Embedding(plan, config, out, uploads) for plan in encoder_plans(config)]
+        embeddings = embeddings_of(encoder_plans(config), config, out, uploads)
         try:
             yield partial(_in_one_pass, embeddings, config, progress)
         finally:
@@ -121,5 +121,5 @@ def _in_one_pass(
     for group in (together, *([row] for row in rows if row.slide_id in watch.alone)):
         with EmbeddingPass(embeddings, config, progress, meter, watch.current) as embedding_pass:
             yield from embedding_pass.results(group)
-    meter.encoders = {e.plan.label: share for e in embeddings if (share := e.share) is not None}
+    meter.encoders = {e.plan.card.name: share for e in embeddings if (share := e.share) is not None}
     meter.notes = tuple(note for embedding in embeddings for note in embedding.notes)

@@ -1,12 +1,17 @@
 """Which tiles of a slide are taken, without a slide: its description and a mask are enough."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from wsi_features.cohort.outputs import Outputs
+from wsi_features.config import config_from
 from wsi_features.errors import CoordinatesError, ResolutionError
 from wsi_features.geometry import Size
+from wsi_features.stages.embedding import embeddings_of
+from wsi_features.stages.encoders import encoder_plans
 from wsi_features.stages.selection import tissue_tiles
 from wsi_features.tiles import TileRecipe, TileTable
 from wsi_features.tiles.sources import TileList
@@ -121,3 +126,15 @@ def test_random_tiles_leave_room_for_their_contexts() -> None:
     found = tiles(source="random", sample=200, nested="context", factors=(3, 5))
     assert len(found) == 200
     assert ((found.grid.origins >= 100) & (found.grid.origins + 150 <= (1000, 600))).all()
+
+
+def test_tiles_that_belong_to_others_share_their_encoder(tmp_path: Path) -> None:
+    values = {"tiles": {"nested": "context", "factors": [2]}, "encoders": [{"name": "histo-texture", "scale": "any"}]}
+    config = config_from(values, "test")
+    own, around = embeddings_of(encoder_plans(config), config, Outputs(tmp_path))
+    assert around.encoder is own.encoder
+    assert (around.share, own.share is not None, around.recipe == own.recipe) == (None, True, True)
+    assert own.feature_set.split("__")[1] == "256px_0.5mpp"
+    assert around.feature_set.split("__")[1] == "256px_1.0mpp_context2"
+    around.close()
+    own.close()

@@ -118,8 +118,19 @@ def test_a_tile_whose_context_would_leave_the_slide_is_left_out_and_counted() ->
     found = tiles(a_list((10, 200), (50, 200), (900, 500)), nested="context", factors=(3,))
     assert (found.grid.origins.tolist(), dict(found.dropped)) == (
         [[50, 200], [900, 500]],
-        {"context beyond the slide": 1},
+        {"with a context beyond the slide": 1},
     )
+
+
+def test_contexts_stay_in_the_scanned_area() -> None:
+    tissue = TissueMask(np.ones((60, 100), np.bool_), SLIDE)
+    stated = about(bounds={"x": 300, "y": 100, "width": 400, "height": 250})
+    for source in ("grid", "random"):
+        recipe = TileRecipe(size=50, mpp=0.5, source=source, sample=9, nested="context", factors=(3,))
+        (view,) = recipe.views()
+        corners = tissue_tiles(stated, tissue, view).grid.origins
+        assert len(corners) == 9
+        assert ((corners >= (300, 100)) & (corners + 150 <= (700, 350))).all()
 
 
 def test_random_tiles_leave_room_for_their_contexts() -> None:

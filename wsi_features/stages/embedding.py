@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.metadata import version
@@ -34,7 +35,10 @@ _LIBRARIES = ("numpy", "opencv-python", "openslide-bin", "openslide-python", "si
 
 @dataclass(slots=True)
 class Embedding:
-    """One encoder over the slides of a run; it is built when the first slide needs it, by whichever thread does."""
+    """One encoder over the slides of a run; it is built when the first slide needs it, by whichever thread does.
+
+    Tiles that belong to others are embedded by the encoder of those, `like`, which is then loaded once.
+    """
 
     plan: EncoderPlan
     config: Config
@@ -43,6 +47,7 @@ class Embedding:
     recipe: Json = field(init=False)
     feature_set: str = field(init=False)
     uploads: Uploads | None = None
+    like: Embedding | None = None
     _encoder: Encoder | None = field(default=None, init=False)
     _reported: EncoderShare = field(default=EncoderShare("", 0, 0), init=False)
     _told: tuple[str, ...] = field(default=(), init=False)
@@ -50,8 +55,11 @@ class Embedding:
 
     def __post_init__(self) -> None:
         plan = self.plan
-        self.weights = plan.weights  # looked up once: what is hashed is what is loaded
-        digest = weights_digest(plan.card, self.weights)
+        if self.like is None:
+            self.weights = plan.weights  # looked up once: what is hashed is what is loaded
+            digest = weights_digest(plan.card, self.weights)
+        else:
+            self.weights, digest = self.like.weights, self.like.recipe["weights"]
         self.recipe = encoder_recipe(plan.card, digest, plan.precision, plan.nonfinite)
         name = f"{plan.card.slug}__{plan.tiling}__{self.config.stain.method}"
         self.feature_set = f"{name}__{feature_set_hash(self.config, plan.tiles, self.recipe)}"
@@ -59,6 +67,8 @@ class Embedding:
     @property
     def encoder(self) -> Encoder:
         """The loaded encoder."""
+        if self.like is not None:
+            return self.like.encoder
         with self._building:
             if self._encoder is None:
                 plan, tuning = self.plan, self.config.tuning
@@ -126,6 +136,17 @@ class Embedding:
         """Release the encoder."""
         if self._encoder is not None:
             self._encoder.close()
+
+
+def embeddings_of(
+    plans: Sequence[EncoderPlan], config: Config, out: Outputs, uploads: Uploads | None = None
+) -> list[Embedding]:
+    """One for each plan; a plan for tiles that belong to others comes after theirs and shares their encoder."""
+    found: list[Embedding] = []
+    for plan in plans:
+        own = [made for made in found if made.like is None and made.plan.choice is plan.choice]
+        found.append(Embedding(plan, config, out, uploads, own[0] if own else None))
+    return found
 
 
 def cores(workers: int) -> int:

@@ -41,11 +41,6 @@ class EncoderPlan:
         return tiling_name(self.tiles)
 
     @property
-    def label(self) -> str:
-        """The encoder's name, with that of its tiles where it has others as well."""
-        return f"{self.card.name} on {self.tiling}" if isinstance(self.tiles, TileView) else self.card.name
-
-    @property
     def precision(self) -> Precision:
         """The arithmetic used: the card's unless the config says otherwise."""
         return self.card.precision if self.choice.precision == "auto" else self.choice.precision

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from wsi_features.geometry import SlidePx
+from wsi_features.geometry import Region, SlidePx
 from wsi_features.stages.tile_sources import scale_given, without
 from wsi_features.tiles import TileGrid, TileRecipe, TileTable, TileView
 from wsi_features.tiles.sources import context_fits, context_origins, parents
@@ -24,12 +24,12 @@ def context_reach(recipe: TileRecipe) -> float:
     return (max(recipe.factors) - 1) / 2 if recipe.nested == "context" else 0.0
 
 
-def with_context(table: TileTable, recipe: TileRecipe) -> TileTable:
-    """The tiles whose contexts lie wholly on the slide; all of them where none are asked for."""
+def with_context(table: TileTable, recipe: TileRecipe, area: Region) -> TileTable:
+    """The tiles whose contexts lie wholly in the scanned area; all of them where none are asked for."""
     if recipe.nested != "context":
         return table
-    fits = context_fits(table.grid.origins, table.grid.span, max(recipe.factors), table.slide_size)
-    return without(table, fits, "context beyond the slide")
+    fits = context_fits(table.grid.origins, table.grid.span, max(recipe.factors), area)
+    return without(table, fits, "with a context beyond the slide")
 
 
 def with_parents(table: TileTable, recipe: TileRecipe) -> TileTable:

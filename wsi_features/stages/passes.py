@@ -18,7 +18,7 @@ from wsi_features.encode.device.uploads import Uploads
 from wsi_features.stages.crash import CrashWatch
 from wsi_features.stages.devices import devices_of
 from wsi_features.stages.embed import EmbeddingPass
-from wsi_features.stages.embedding import Embedding, cores
+from wsi_features.stages.embedding import Embedding, cores, embeddings_of
 from wsi_features.stages.encoders import encoder_plans
 from wsi_features.stages.meter import Meter
 from wsi_features.stages.progress import Progress
@@ -168,7 +168,7 @@ def embedding_work(config: Config, out: Outputs, progress: Progress) -> Iterator
             own = _on_device(config, device, len(devices))
             uploads = Uploads(cores(own.tuning.workers))
             closing.callback(uploads.close)
-            sets.append([Embedding(plan, own, out, uploads) for plan in plans])
+            sets.append(embeddings_of(plans, own, out, uploads))
             for embedding in sets[-1]:
                 closing.callback(embedding.close)
         yield EmbeddingWork(sets, progress)

@@ -45,14 +45,15 @@ def tissue_tiles(
 def _chosen(about: dict[str, Any], mask: TissueMask, recipe: TileRecipe, listed: TileList | None) -> TileTable:
     """The tiles at the recipe's own resolution."""
     stated = Region(**about["bounds"]) if about["bounds"] else None
-    bounds = usable_bounds(level_0(about), stated) if recipe.bounds == "honour" else None
+    slide = level_0(about)
+    bounds = usable_bounds(slide, stated) if recipe.bounds == "honour" else None
     if listed is not None or recipe.source == "coordinates":
         table = listed_tiles(about, mask, recipe, listed)
     elif recipe.source == "random":
         return random_tiles(about, mask, recipe, bounds, context_reach(recipe))
     else:
         table = grid_tiles(about, mask, recipe, bounds)
-    return _sampled(with_context(table, recipe), recipe)
+    return _sampled(with_context(table, recipe, bounds or Region(0, 0, slide.width, slide.height)), recipe)
 
 
 def _sampled(table: TileTable, recipe: TileRecipe) -> TileTable:

@@ -57,9 +57,10 @@ class Part:
 
 @dataclass(slots=True, eq=False)
 class SlideWork:
-    """One slide: the results that are there, and its parts that are on their way."""
+    """One slide: the results that are there, and its parts that are on their way; `order` is that of its feature sets."""
 
     row: ManifestRow
+    order: tuple[str, ...]
     results: dict[str, SlideResult] = field(default_factory=dict)
     parts: list[Part] = field(default_factory=list)
     noted: ExitStack = field(default_factory=ExitStack)
@@ -78,12 +79,13 @@ class SlideWork:
         """One result for the slide."""
         self.noted.close()
         results = self.results | {task.feature_set: task.result for task in self.tasks if task.result is not None}
+        results = {name: results[name] for name in self.order if name in results}  # whatever was there before
         return merged_result(results, perf_counter() - self.started)
 
 
 def planned(row: ManifestRow, embeddings: Sequence[Embedding], watched: Watched) -> SlideWork:
     """The work on one slide; what keeps it from being done is among its results already."""
-    work = SlideWork(row)
+    work = SlideWork(row, tuple(embedding.feature_set for embedding in embeddings))
     with slide_boundary(row.slide_id, "embed", partial(work.fail, embeddings)):
         work.noted.enter_context(watched(row))
         lineage = lineage_of(row)

@@ -98,17 +98,16 @@ def grid_tiles(about: dict[str, Any], mask: TissueMask, recipe: TileRecipe, boun
 def random_tiles(
     about: dict[str, Any], mask: TissueMask, recipe: TileRecipe, bounds: Region | None, reach: float
 ) -> TileTable:
-    """Tiles at random places with enough tissue, `reach` of their widths from every edge of the slide at least."""
+    """Tiles at random places with enough tissue, `reach` of their widths from every edge of the scanned area at least."""
     size, scale = level_0(about), scale_asked(about, recipe)
     edge = int(np.ceil(reach * scale.span))
     area = bounds or Region(0, 0, size.width, size.height)
-    left, top = max(area.x, edge), max(area.y, edge)
-    right, bottom = min(area.x + area.width, size.width - edge), min(area.y + area.height, size.height - edge)
+    width, height = area.width - 2 * edge, area.height - 2 * edge
     sums = mask.sums()
     drawn = random_origins(
         mask.mask,
         size,
-        Region(left, top, right - left, bottom - top),
+        Region(area.x + edge, area.y + edge, width, height),
         scale.span,
         recipe.sample,
         seed=recipe.seed,

@@ -1,12 +1,17 @@
 """Which tiles of a slide are taken, without a slide: its description and a mask are enough."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from wsi_features.cohort.outputs import Outputs
+from wsi_features.config import config_from
 from wsi_features.errors import CoordinatesError, ResolutionError
 from wsi_features.geometry import Size
+from wsi_features.stages.embedding import embeddings_of
+from wsi_features.stages.encoders import encoder_plans
 from wsi_features.stages.selection import tissue_tiles
 from wsi_features.tiles import TileRecipe, TileTable
 from wsi_features.tiles.sources import TileList
@@ -113,11 +118,34 @@ def test_a_tile_whose_context_would_leave_the_slide_is_left_out_and_counted() ->
     found = tiles(a_list((10, 200), (50, 200), (900, 500)), nested="context", factors=(3,))
     assert (found.grid.origins.tolist(), dict(found.dropped)) == (
         [[50, 200], [900, 500]],
-        {"context beyond the slide": 1},
+        {"with a context beyond the slide": 1},
     )
+
+
+def test_contexts_stay_in_the_scanned_area() -> None:
+    tissue = TissueMask(np.ones((60, 100), np.bool_), SLIDE)
+    stated = about(bounds={"x": 300, "y": 100, "width": 400, "height": 250})
+    for source in ("grid", "random"):
+        recipe = TileRecipe(size=50, mpp=0.5, source=source, sample=9, nested="context", factors=(3,))
+        (view,) = recipe.views()
+        corners = tissue_tiles(stated, tissue, view).grid.origins
+        assert len(corners) == 9
+        assert ((corners >= (300, 100)) & (corners + 150 <= (700, 350))).all()
 
 
 def test_random_tiles_leave_room_for_their_contexts() -> None:
     found = tiles(source="random", sample=200, nested="context", factors=(3, 5))
     assert len(found) == 200
     assert ((found.grid.origins >= 100) & (found.grid.origins + 150 <= (1000, 600))).all()
+
+
+def test_tiles_that_belong_to_others_share_their_encoder(tmp_path: Path) -> None:
+    values = {"tiles": {"nested": "context", "factors": [2]}, "encoders": [{"name": "histo-texture", "scale": "any"}]}
+    config = config_from(values, "test")
+    own, around = embeddings_of(encoder_plans(config), config, Outputs(tmp_path))
+    assert around.encoder is own.encoder
+    assert (around.share, own.share is not None, around.recipe == own.recipe) == (None, True, True)
+    assert own.feature_set.split("__")[1] == "256px_0.5mpp"
+    assert around.feature_set.split("__")[1] == "256px_1.0mpp_context2"
+    around.close()
+    own.close()

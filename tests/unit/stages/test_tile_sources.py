@@ -92,7 +92,7 @@ def write_coords(path: Path, corners: np.ndarray[Any, Any], chunks: tuple[int, i
 def listed(slide: Path, lists: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Cohort:
     folder = tmp_path_factory.mktemp("listed")
     (folder / "wrong.csv").write_text("x,y\n100,100\n1500,70\n100,100\nnan,3\n")
-    rows = {"none": "", "wrong": folder / "wrong.csv", **lists}
+    rows = {"wrong": folder / "wrong.csv", **lists}
     return Cohort.open(run(folder, rows, slide, code=1, source="coordinates", coordinates_at="centre"))
 
 
@@ -161,10 +161,10 @@ def test_a_store_names_the_list_by_its_digest(listed: Cohort) -> None:
     assert own[0].recipes["tiles"]["source"] == "coordinates"
 
 
-def test_a_slide_without_a_list_and_a_wrong_list_fail_alone(listed: Cohort) -> None:
+def test_a_slide_with_a_wrong_list_fails_alone(listed: Cohort) -> None:
     rows = status(listed.out.root)
     assert {name for name, row in rows.items() if row["status"] == "ok"} == {"spots", "trident", "clam"}
-    assert {rows[name]["reason"] for name in ("none", "wrong")} == {"coordinates"}
+    assert rows["wrong"]["reason"] == "coordinates"
     assert "line 3: x=1500, y=70; a tile of 128 px there is not wholly on" in rows["wrong"]["message"]
     assert "(3 of 4 rows are at fault)" in rows["wrong"]["message"]
 

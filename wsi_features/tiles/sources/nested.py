@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from wsi_features.geometry import Size, SlidePx
+from wsi_features.geometry import Region, SlidePx
 from wsi_features.tiles.grid import TileGrid
 
 Ints = npt.NDArray[np.int64]
@@ -50,7 +50,8 @@ def context_origins(origins: Ints, span: int, factor: int) -> Ints:
     return origins - (factor - 1) * span // 2
 
 
-def context_fits(origins: Ints, span: int, factor: int, slide: Size) -> Bools:
-    """Which tiles (n,) have their context wholly on the slide: beyond it there would be invented pixels."""
+def context_fits(origins: Ints, span: int, factor: int, area: Region) -> Bools:
+    """Which tiles (n,) have their context wholly in an area of the slide: beyond it there would be invented pixels."""
     corners = context_origins(origins, span, factor)
-    return np.asarray(((corners >= 0) & (corners + factor * span <= (slide.width, slide.height))).all(axis=1))
+    end = (area.x + area.width, area.y + area.height)
+    return np.asarray(((corners >= (area.x, area.y)) & (corners + factor * span <= end)).all(axis=1))

@@ -102,7 +102,8 @@ class _Apart:
         self.found: list[list[int]] = []
         self._span = span
         self._start = np.array([area.x - span, area.y - span])
-        self._number = np.full((area.height // span + 3, area.width // span + 3), -1, np.int32)
+        rows, columns = (max(0, length) // span + 3 for length in (area.height, area.width))
+        self._number = np.full((rows, columns), -1, np.int32)
         self._places = np.full((most + 1, 2), -4 * span, np.int64)  # the last one is what number -1 means: far away
 
     def free(self, corners: Ints) -> Ints:

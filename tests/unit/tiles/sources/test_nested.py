@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wsi_features.geometry import Size
+from wsi_features.geometry import Region, Size
 from wsi_features.tiles import TileGrid, TileRecipe, TileView, regular_grid, tile_scale
 from wsi_features.tiles.sources import complete, context_fits, context_origins, parents, region_columns
 
@@ -80,7 +80,7 @@ def test_a_context_has_the_centre_of_its_tile_and_lies_on_the_slide(
     assert np.abs(corner + factor * span / 2 - (origins + span / 2)).max() <= 0.5
     (left, top), width = corner[0].tolist(), factor * span
     on_slide = left >= 0 and top >= 0 and left + width <= slide.width and top + width <= slide.height
-    assert context_fits(origins, span, factor, slide).tolist() == [on_slide]
+    assert context_fits(origins, span, factor, Region(0, 0, slide.width, slide.height)).tolist() == [on_slide]
 
 
 def test_a_recipe_names_the_tables_that_belong_to_it() -> None:

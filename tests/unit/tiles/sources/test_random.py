@@ -60,9 +60,10 @@ def test_places_without_overlap_are_apart_until_there_is_no_room() -> None:
     assert (apart[~np.eye(len(corners), dtype=bool)] >= 50).all()
 
 
-@pytest.mark.parametrize("area", [Region(0, 0, 40, 700), Region(0, 650, 600, 50)])
-def test_where_there_is_no_room_there_are_none(area: Region) -> None:
-    assert drawn(5, area=area).shape == (0, 2)
+@pytest.mark.parametrize("area", [Region(0, 0, 40, 700), Region(0, 650, 600, 50), Region(900, 900, -600, -1100)])
+@pytest.mark.parametrize("overlap", [False, True])
+def test_where_there_is_no_room_there_are_none(area: Region, overlap: bool) -> None:
+    assert drawn(5, area=area, overlap=overlap).shape == (0, 2)
 
 
 def test_a_subset_is_no_larger_than_the_whole() -> None:

@@ -75,7 +75,10 @@ def _pass(
     from wsi_features.stages.shards import run_stage
 
     tuning = {"device": "cuda", "batch": BATCH, "acceleration": acceleration}
-    config, out = Config(encoders=[choice], read={"decode": decode}, tuning=tuning), Outputs(folder / "out")
+    config, out = (
+        Config(encoders=[choice], read={"decode": decode}, quality={"measure": False}, tuning=tuning),
+        Outputs(folder / "out"),
+    )
     for stage in ("tissue", "tiles", "stain"):
         run_stage(stage, {"00000": slides}, config, out, Silent())
     embedding = Embedding(encoder_plans(config)[0], config, out)

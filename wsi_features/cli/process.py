@@ -30,7 +30,7 @@ from wsi_features.stages.shards import run_stage
 @click.option("--no-report", is_flag=True, help="Leave out the HTML report.")
 @click.option("--profile", is_flag=True, help="Say where the time of the embedding went, with a line of advice.")
 def run(no_report: bool, profile: bool, **values: Any) -> int:
-    """Tissue, tiles, stain and embedding of every SLIDE, folder or MANIFEST, then status table and report.
+    """Tissue, tiles, stain, embedding and marks of every SLIDE, folder or MANIFEST, then status table and report.
 
     Finished slides are not redone, and a run that was stopped goes on from there.
     """

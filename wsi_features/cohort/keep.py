@@ -7,6 +7,7 @@ Thresholds are plain values here, `{column: {"min": low, "max": high}}`, both en
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -93,8 +94,9 @@ def kept_rows(out: Outputs, store: FeatureStore, name: str | None = None) -> npt
 
 def marks_of_last_run(out: Outputs, store: FeatureStore) -> Marks | None:
     """The keep marks that the last run made of a store; None where it made none. Raises ArtifactError when they are damaged."""
-    found = _recorded(out, store.provenance.slide_id).get(store.path.parent.name)
-    return read_marks(out.marks_of_slide(found["folder"], store.provenance.slide_id), store) if found else None
+    slide_id = store.provenance.slide_id
+    found = _recorded(out, _stamp(out)).get(slide_id, {}).get(store.path.parent.name)
+    return read_marks(out.marks_of_slide(found["folder"], slide_id), store) if found else None
 
 
 def _chosen(out: Outputs, store: FeatureStore, name: str | None) -> Marks | None:
@@ -107,11 +109,18 @@ def _chosen(out: Outputs, store: FeatureStore, name: str | None) -> Marks | None
     return every[found[0]]
 
 
-def _recorded(out: Outputs, slide_id: str) -> dict[str, Any]:
-    """What the record of the marks stage says of a slide, by feature set."""
+def _stamp(out: Outputs) -> tuple[tuple[str, int], ...]:
+    """Changes with the manifest and with any record of the marks stage."""
+    files = (out.manifest, *sorted((out.root / "records" / "marks").glob("*.json")))
+    return tuple((file.name, file.stat().st_mtime_ns) for file in files if file.is_file())
+
+
+@lru_cache(maxsize=4)
+def _recorded(out: Outputs, _: tuple[tuple[str, int], ...]) -> dict[str, dict[str, Any]]:
+    """What the records of the marks stage say, by slide and feature set; read once until one of them changes."""
     manifest, slides_per_shard = manifest_of_output(out.root)
-    for shard, rows in manifest.shards(slides_per_shard).items():
-        if any(row.slide_id == slide_id for row in rows):
-            result = read_record(out.record("marks", shard)).get(slide_id)
-            return dict(result.facts.get("marks", {})) if result else {}
-    return {}
+    return {
+        slide_id: result.facts.get("marks", {})
+        for shard in manifest.shards(slides_per_shard)
+        for slide_id, result in read_record(out.record("marks", shard)).items()
+    }

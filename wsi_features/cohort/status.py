@@ -74,7 +74,9 @@ def failed(rows: Sequence[Mapping[str, str]], accepted: Sequence[str] = ()) -> l
 
 
 def _status(row: ManifestRow, records: Mapping[str, Record]) -> StatusRow:
-    found = [records[stage][row.slide_id] for stage in STAGES if row.slide_id in records[stage]]
+    # Marks of a slide that is not embedded are those of an earlier run.
+    stages = STAGES if row.slide_id in records["embed"] else STAGES[:-1]
+    found = [records[stage][row.slide_id] for stage in stages if row.slide_id in records[stage]]
     last = _last(row, records, found)
     why = next((result for result in found if result.status == "empty" and result.reason), last)
     why = why if last.status == "empty" else last

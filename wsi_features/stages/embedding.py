@@ -93,8 +93,8 @@ class Embedding:
 
     @property
     def name(self) -> str:
-        """Of the encoder, and of its tiles where it has several."""
-        return self.plan.label
+        """On the encoder's card."""
+        return self.plan.card.name
 
     def target(self, slide_id: str) -> Path:
         """Where the store of a slide lies."""

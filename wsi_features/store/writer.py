@@ -75,9 +75,10 @@ class StoreWriter:
         Raises NonFiniteFeaturesError for the first valid row that the stored dtype cannot hold.
         """
         work = self._require_work()
-        self._require_fit(features, valid)
+        self._require_fit(features, valid, columns)
         self._valid[self._rows : self._rows + len(valid)] = valid
-        self._take_columns(columns, len(valid))
+        if columns is not None and columns.shape[1]:
+            self._columns[self._rows : self._rows + len(valid), -columns.shape[1] :] = columns
         done = 0
         while done < len(valid):
             done += self._taken(work, features[done:], valid[done:])
@@ -109,7 +110,12 @@ class StoreWriter:
             raise RuntimeError("a StoreWriter is used inside its `with` block, and once")
         return self._work
 
-    def _require_fit(self, features: npt.NDArray[np.float32], valid: npt.NDArray[np.bool_]) -> None:
+    def _require_fit(
+        self,
+        features: npt.NDArray[np.float32],
+        valid: npt.NDArray[np.bool_],
+        columns: npt.NDArray[np.float32] | None,
+    ) -> None:
         if valid.dtype != np.bool_ or valid.ndim != 1:
             self._refuse_first([Mismatch("`valid` of a batch", f"{valid.dtype} {valid.shape}", "bool (b,)")])
         wanted = (len(valid), self._content.dim)
@@ -118,14 +124,12 @@ class StoreWriter:
         total = self._rows + len(valid)
         if total > len(self._content):
             self._refuse_first([Mismatch("the number of feature rows", f"{total} or more", len(self._content))])
-
-    def _take_columns(self, columns: npt.NDArray[np.float32] | None, count: int) -> None:
-        found = (count, 0) if columns is None else columns.shape
-        wanted = (count, len(self._content.measured))
-        if found != wanted:
-            self._refuse_first([Mismatch("the shape of a batch of columns", found, wanted)])
-        if columns is not None and wanted[1]:
-            self._columns[self._rows : self._rows + count, -wanted[1] :] = columns
+        found, measured = (
+            (len(valid), 0) if columns is None else columns.shape,
+            (len(valid), len(self._content.measured)),
+        )
+        if found != measured:
+            self._refuse_first([Mismatch("the shape of a batch of columns", found, measured)])
 
     def _taken(self, work: Path, features: npt.NDArray[np.float32], valid: npt.NDArray[np.bool_]) -> int:
         """Take rows up to the end of the chunk, and write the chunk once it is whole; returns how many."""

@@ -128,7 +128,10 @@ def test_manifest_makes_a_sheet_that_run_accepts(
 ) -> None:
     assert run_command(["manifest", str(slide_folder)]) == 0
     text = said(capsys)
-    assert text.splitlines()[0] == "slide_id,path,patient_id,stain,mpp,scene,plane,sha256,annotations,mask,coordinates,skip"
+    assert (
+        text.splitlines()[0]
+        == "slide_id,path,patient_id,stain,mpp,scene,plane,sha256,annotations,mask,coordinates,skip"
+    )
     (tmp_path / "cohort.csv").write_text(text)
     assert run_command(["manifest", str(tmp_path / "cohort.csv")]) == 0
     assert said(capsys) == text

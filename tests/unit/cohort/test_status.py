@@ -36,6 +36,19 @@ def test_a_row_gathers_what_all_stages_found(tmp_path: Path) -> None:
     assert good.stores == "features/x/good.zarr"
 
 
+def test_marks_tell_how_many_tiles_are_kept_and_fail_a_slide_where_they_failed(tmp_path: Path) -> None:
+    out, path = recorded(tmp_path), Outputs(tmp_path).record("marks", "00000")
+    made = SlideResult("ok", "marks", facts={"marks": {"x": {"kept": 7}}})
+    write_record(path, "marks", "00000", {"good": made, "lost": made})
+    rows = statuses(Manifest(ROWS), 5, out)
+    assert [(row.status, row.reason, row.kept) for row in rows] == [
+        ("ok", "", 7), ("failed", "mpp", None), ("failed", "not_run", None),
+    ]  # fmt: skip
+    write_record(path, "marks", "00000", {"good": SlideResult("failed", "marks", reason="store")})
+    good = statuses(Manifest(ROWS), 5, out)[0]
+    assert (good.status, good.reason, good.stage, good.tiles) == ("failed", "store", "marks", 12)
+
+
 def test_without_any_record_all_slides_have_failed(tmp_path: Path) -> None:
     rows = statuses(Manifest(ROWS), 2, Outputs(tmp_path))
     assert {(row.status, row.reason, row.stage) for row in rows} == {("failed", "not_run", "manifest")}

@@ -37,6 +37,9 @@ COARSEST_MPP = 2.83
 SQUARE_PX = 8
 """Width of the squares of folds and blood, in pixels of `COLOUR_MPP`."""
 
+_PIXELS_TOGETHER = 1 << 17
+"""So many small pixels are judged at once: few calls for small tiles, little memory for large ones."""
+
 
 @dataclass(frozen=True, slots=True)
 class TileOptics:
@@ -53,10 +56,16 @@ def tile_optics(scale: TileScale) -> TileOptics:
 
 def measured_columns(tiles: U8, optics: TileOptics) -> F32:
     """The `COLUMNS` of tiles uint8 (b, h, w, 3): float32 (b, 15); NaN where a column does not apply to a tile."""
-    if not len(tiles):
-        return np.empty((0, len(COLUMNS)), np.float32)
+    found = np.empty((len(tiles), len(COLUMNS)), np.float32)
     times = halvings(optics.mpp, COLOUR_MPP)
-    small = np.stack([halved(tile, times) for tile in tiles])
+    together = max(1, (_PIXELS_TOGETHER << 2 * times) // (tiles.shape[1] * tiles.shape[2]))
+    for start in range(0, len(tiles), together):
+        part = slice(start, start + together)
+        found[part] = _measured(tiles[part], np.stack([halved(tile, times) for tile in tiles[part]]), optics)
+    return found
+
+
+def _measured(tiles: U8, small: U8, optics: TileOptics) -> npt.NDArray[np.float64]:
     kinds = colour_kinds(small)
     shares, wide = kind_shares(kinds), kind_shares(colour_kinds(_squares(small)))
     columns = [
@@ -67,7 +76,7 @@ def measured_columns(tiles: U8, optics: TileOptics) -> F32:
         *np.array([_stains(tile) for tile in small]).T,
         _nuclei(small, kinds, tiles.shape[1] * tiles.shape[2] * optics.mpp**2 * 1e-6, optics),
     ]
-    return np.stack(columns, axis=1, dtype=np.float32)
+    return np.stack(columns, axis=1)
 
 
 def _focus(tile: U8, optics: TileOptics) -> tuple[float, float, float]:

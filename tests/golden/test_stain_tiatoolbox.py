@@ -160,7 +160,7 @@ def test_vahadane_finds_the_stains_that_were_mixed_and_tiatoolbox_does_not(stain
 def test_vahadane_reaches_the_optimum_of_scikit_learns_dictionary_learning(source: Image) -> None:
     from sklearn.decomposition import DictionaryLearning
 
-    density = optical_density(stained(source)[::12])
+    density = optical_density(stained(source)[::40])
     start = unit(((0.65, 0.70, 0.29), (0.07, 0.99, 0.11)))
     learned = DictionaryLearning(
         2, alpha=0.1, max_iter=300, tol=1e-7, fit_algorithm="cd", positive_code=True, positive_dict=True,

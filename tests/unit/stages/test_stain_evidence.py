@@ -104,10 +104,11 @@ def test_a_reference_image_and_the_file_measured_of_it_are_one_target(
     (tmp_path / "lab.yaml").write_text(capsys.readouterr().out)
     measured, written = load_target(str(image)), load_target(str(tmp_path / "lab.yaml"))
     for method in ("macenko", "reinhard", "vahadane"):
-        assert measured.numbers(method) == pytest.approx(written.numbers(method))
+        assert measured.numbers(method) == written.numbers(method)
     assert measured.stains.stains[0][0] > 0.6
 
 
+@pytest.mark.full
 def test_a_slide_is_a_target_too(cohort: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command(["stain", "target", str(cohort.parent / "TCGA-B1-1.svs")]) == 0
     target = yaml.safe_load(capsys.readouterr().out)

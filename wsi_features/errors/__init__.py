@@ -7,6 +7,7 @@
     │   ├── ResolutionError         mpp
     │   ├── TileReadError           bad_tiles
     │   ├── AnnotationError         annotations
+    │   ├── SegmentationError       tissue
     │   ├── StainFitError           stain_fit
     │   ├── NonFiniteFeaturesError  non_finite
     │   ├── SlideScaleError         scale
@@ -50,7 +51,7 @@ from wsi_features.errors.prompts import PromptError
 from wsi_features.errors.slides import CrashError, ResolutionError, SlideFileError, TileReadError
 from wsi_features.errors.stain import StainFitError, StainTargetError
 from wsi_features.errors.store import ArtifactError, StoreError
-from wsi_features.errors.tissue import AnnotationError
+from wsi_features.errors.tissue import AnnotationError, SegmentationError
 from wsi_features.errors.weights import HubError, MissingWeightsError, WeightsStoreError
 
 __all__ = [
@@ -71,6 +72,7 @@ __all__ = [
     "PromptError",
     "ResolutionError",
     "ScaleContractError",
+    "SegmentationError",
     "SlideError",
     "SlideFileError",
     "SlideScaleError",

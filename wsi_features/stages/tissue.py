@@ -21,7 +21,7 @@ from wsi_features.slides.identity import file_sha256
 from wsi_features.stages.isolation import Inspector
 from wsi_features.stages.lineage import Lineage, lineage_of
 from wsi_features.stages.opened import opened
-from wsi_features.tissue import TissueMask, annotated_mask, mask_from_png, mask_mpp, otsu_segmenter, png_bytes, to_text
+from wsi_features.tissue import TissueMask, annotated_mask, found_tissue, mask_from_png, mask_mpp, png_bytes, to_text
 
 _PICTURE_PX = 1024
 
@@ -116,8 +116,7 @@ def _mask(row: ManifestRow, config: Config, small: npt.NDArray[np.uint8], size: 
             size=covered,
             annotation_class=config.tissue.annotation_class,
         )
-    segment = otsu_segmenter(config.tissue)
-    return TissueMask(segment(small, mask_mpp(size, covered, native)), size)
+    return TissueMask(found_tissue(row.slide_id, small, mask_mpp(size, covered, native), config.tissue), size)
 
 
 def _picture(slide_id: str, slide: Slide, native: float, small: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:

@@ -14,13 +14,15 @@ Image = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
 
 _FLAT_RANGE = 8
-"""Grey levels. An image that varies by less shows nothing: camera noise and uneven light of bare glass are more."""
+"""Grey levels. An image that varies by less in all colours shows nothing."""
 
 _SMOOTH = 10
 """Greatest difference of neighbours on bare glass, in grey levels: noise and JPEG make up to 8 of it, tissue 20 and more."""
 
 _GLASS_LEAST, _GLASS_SHARE, _GLASS_CHROMA = 120, 0.005, 45
 """Glass is at least this bright, this share of the image (else it is not known), and of at most this chroma (of 255)."""
+
+_GLASS_PIXELS = 60_000
 
 _DARK, _DARK_SHARE, _BRIGHT, _BRIGHT_SHARE = 45, 0.3, 110, 0.02
 """A dark field: a third is darker than `_DARK`, and almost nothing has all three colours above `_BRIGHT`, as glass has."""
@@ -30,26 +32,28 @@ _BLACK_VALUE, _BLACK_CHROMA = 40, 16
 
 
 def is_featureless(thumbnail: Image) -> bool:
-    """Whether all pixels, but for a few, have one colour: a blank scan, whatever its colour."""
-    step = max(1, thumbnail.shape[0] * thumbnail.shape[1] // 500_000)
-    low, high = np.percentile(thumbnail.reshape(-1, 3)[::step], (0.1, 99.9), axis=0)
-    return bool((high - low < _FLAT_RANGE).all())
+    """Whether all pixels have one colour, whichever: noise and uneven light of bare glass differ more."""
+    import cv2
+
+    return all(int(plane.max()) - int(plane.min()) < _FLAT_RANGE for plane in cv2.split(thumbnail))
 
 
 def is_dark_field(thumbnail: Image) -> bool:
     """Whether tissue shines on a dark background, as in fluorescence; black fill beside glass is none."""
-    brightest, darkest = _extremes(thumbnail)
-    return bool((brightest < _DARK).mean() >= _DARK_SHARE and (darkest > _BRIGHT).mean() < _BRIGHT_SHARE)
+    brightest, darkest = extremes(thumbnail)
+    dark, bright = np.count_nonzero(brightest < _DARK), np.count_nonzero(darkest > _BRIGHT)
+    return dark >= _DARK_SHARE * darkest.size and bright < _BRIGHT_SHARE * darkest.size
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BrightField:
     """A thumbnail as it would be on white glass: `rgb` uint8 (h, w, 3) relative to the glass, `black` where it is fill.
 
-    `darkest` uint8 (h, w) is the least of the three colours, `rough` the difference of `darkest` among neighbours.
+    `brightest` and `darkest` uint8 (h, w) are the greatest and the least of the three colours, `rough` the difference of `darkest` among neighbours.
     """
 
     rgb: Image
+    brightest: Image
     darkest: Image
     rough: Image
     black: Mask
@@ -65,23 +69,32 @@ class BrightField:
 
 def bright_field(thumbnail: Image) -> BrightField:
     """The thumbnail with its glass made white, so that grey or tinted glass has no colour and no darkness."""
-    brightest, darkest = _extremes(thumbnail)
+    brightest, darkest = extremes(thumbnail)
     black = (brightest <= _BLACK_VALUE) & (brightest - darkest <= _BLACK_CHROMA)
-    glass = _glass(thumbnail, brightest, darkest)
+    glass = _glass(thumbnail, darkest)
     if glass is None:
-        return BrightField(thumbnail, darkest, _roughness(darkest), black)
+        return BrightField(thumbnail, brightest, darkest, _roughness(darkest), black)
     import cv2
 
     steps = np.arange(256, dtype=np.float64)[:, None] * (255 / np.maximum(glass, 1.0))
-    table = np.rint(np.minimum(steps, 255)).astype(np.uint8)
-    rgb = np.asarray(cv2.LUT(thumbnail, table[:, None, :]), np.uint8)
-    least = _extremes(rgb)[1]
-    return BrightField(rgb, least, _roughness(least), black)
+    tables = np.rint(np.minimum(steps, 255)).astype(np.uint8)
+    # Plane by plane: OpenCV looks up one plane ten times as fast as three at once (measured).
+    planes = [cv2.LUT(plane, tables[:, k].copy()) for k, plane in enumerate(cv2.split(thumbnail))]
+    rgb = np.asarray(cv2.merge(planes), np.uint8)
+    brightest, darkest = extremes(rgb)
+    return BrightField(rgb, brightest, darkest, _roughness(darkest), black)
 
 
-def _glass(thumbnail: Image, brightest: Image, darkest: Image) -> npt.NDArray[np.float64] | None:
-    """The colour of bare glass, float64 (3,): what most of the smooth, bright and nearly colourless pixels show."""
-    candidates = (darkest >= _GLASS_LEAST) & (brightest - darkest <= _GLASS_CHROMA) & (_roughness(darkest) <= _SMOOTH)
+def _glass(thumbnail: Image, darkest: Image) -> npt.NDArray[np.float64] | None:
+    """The colour of bare glass, float64 (3,): what most of the smooth, bright and nearly colourless pixels show.
+
+    Only some rows and columns of a large thumbnail are looked at.
+    """
+    step = max(1, int(np.sqrt(darkest.size / _GLASS_PIXELS)))
+    few = np.ascontiguousarray(thumbnail[::step, ::step])
+    rough = np.ascontiguousarray(_roughness(darkest)[::step, ::step])
+    brightest, darkest = extremes(few)
+    candidates = (darkest >= _GLASS_LEAST) & (brightest - darkest <= _GLASS_CHROMA) & (rough <= _SMOOTH)
     scanned = candidates & (darkest < 254)  # pure white is what was never scanned
     least = _GLASS_SHARE * candidates.size
     chosen = scanned if scanned.sum() >= least else candidates
@@ -90,7 +103,7 @@ def _glass(thumbnail: Image, brightest: Image, darkest: Image) -> npt.NDArray[np
     counts = np.bincount(darkest[chosen], minlength=256)
     mode = int(np.convolve(counts, np.ones(7), mode="same").argmax())
     near = chosen & (np.abs(darkest.astype(np.int16) - mode) <= 4)
-    return np.asarray(np.median(thumbnail[near][:: max(1, int(near.sum()) // 50_000)], axis=0), np.float64)
+    return np.asarray(np.median(few[near], axis=0), np.float64)
 
 
 def _roughness(plane: Image) -> Image:
@@ -100,7 +113,7 @@ def _roughness(plane: Image) -> Image:
     return np.asarray(cv2.morphologyEx(plane, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)), np.uint8)
 
 
-def _extremes(rgb: Image) -> tuple[Image, Image]:
+def extremes(rgb: Image) -> tuple[Image, Image]:
     """The greatest and the least of the three colours, each uint8 (h, w)."""
     import cv2
 

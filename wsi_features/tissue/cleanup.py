@@ -29,11 +29,11 @@ def without_small(mask: Mask, *, min_piece: float, min_hole: float) -> Mask:
     labels, areas = pieces_of(mask, connectivity=4)
     keep = areas >= min_piece
     keep[0] = False
-    kept = keep[labels]
+    kept = np.take(keep, labels, mode="clip")  # much faster than an index, which checks its bounds (measured)
     labels, areas = pieces_of(~kept, connectivity=8)
     fill = areas < min_hole
     fill[np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])] = False
-    return kept | fill[labels]
+    return kept | np.take(fill, labels, mode="clip")
 
 
 def pieces_of(mask: Mask, connectivity: int) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
@@ -70,3 +70,10 @@ def disc(radius: int) -> Image:
     import cv2
 
     return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1)), np.uint8)
+
+
+def shrunk(mask: Mask, radius: float) -> Mask:
+    """The mask without a rim of `radius` pixels; the image's border is no rim."""
+    import cv2
+
+    return np.asarray(cv2.erode(mask.astype(np.uint8), disc(round(radius))), np.bool_)

@@ -7,8 +7,6 @@ its strokes are solid, they are even, and paler shades of the ink are rare. A bl
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import numpy.typing as npt
 
@@ -31,58 +29,53 @@ _SHADES = 0.6
 """With more pale pixels of its hue than this, in strokes' areas, a colour belongs to the stain."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Ink:
-    """A range of hue in degrees / 2, as OpenCV counts, and the least saturation of a stroke and of its pale shades."""
+# Haematoxylin begins at 245 degrees of hue, eosin ends at 345. OpenCV counts degrees / 2 and takes 0 to 255 for the rest.
+_HUES = ((97, 125, 128), (37, 93, 102), (172, 179, 150), (0, 8, 150))
+"""Least and greatest hue of blue, green and red ink (the last two) and the least saturation of a stroke."""
 
-    low: int
-    high: int
-    saturation: int
-    pale: int = 38
+_PALE, _LEAST_VALUE = 38, 40
+"""Least saturation of the paler shades of a hue; and the least value in which a hue can be told."""
 
-
-# Haematoxylin begins at 245 degrees, eosin ends at 345; strokes over tissue are shifted towards them.
-_INKS = (_Ink(97, 125, 128), _Ink(37, 93, 102), _Ink(172, 188, 150))
 _BLACK_VALUE, _BLACK_CHROMA, _PALE_BLACK = 78, 34, 200
+"""Black ink is at most this bright and coloured; grey tissue is paler, up to the last."""
 
 
 def ink_of(field: BrightField, mpp: float) -> Mask:
     """Where there is ink, bool (h, w), with the edge of each stroke; `mpp` is microns per pixel."""
     import cv2
 
-    hsv = np.asarray(cv2.cvtColor(field.rgb, cv2.COLOR_RGB2HSV), np.uint8)
-    shades = [_coloured(hsv, ink) for ink in _INKS] + [_dark(hsv, field)]
-    coloured = np.logical_or.reduce([strong for strong, _ in shades])
-    if coloured.sum() * mpp**2 < LEAST_STROKE_UM2:
-        return np.zeros(coloured.shape, np.bool_)
-    strokes = np.logical_or.reduce([_strokes(field, strong, pale, mpp) for strong, pale in shades])
+    least = LEAST_STROKE_UM2 / mpp**2
+    shades = [(strong, pale) for strong, pale in _shades(field) if np.count_nonzero(strong) >= least]
+    strokes = np.zeros(field.darkest.shape, np.bool_)
+    for strong, pale in shades:
+        strokes |= _strokes(field, strong, pale, mpp)
     if not strokes.any():
         return strokes
-    labels, _ = pieces_of(coloured | strokes, connectivity=8)
+    labels, _ = pieces_of(np.logical_or.reduce([strokes, *(strong for strong, _ in shades)]), connectivity=8)
     touched = np.zeros(int(labels.max()) + 1, np.bool_)
     touched[labels[strokes]] = True
-    touched[0] = False
-    near = _grown(strokes, 4 * _RIM_UM / mpp)
-    return _grown(touched[labels] & near, _RIM_UM / mpp)
+    reach = 2 * round(4 * _RIM_UM / mpp) + 1  # a square, which takes much less time than a disc
+    near = cv2.dilate(strokes.view(np.uint8), np.ones((reach, reach), np.uint8)).view(np.bool_)
+    near &= np.take(touched, labels, mode="clip")
+    return _grown(near, _RIM_UM / mpp)
 
 
-def _coloured(hsv: Image, ink: _Ink) -> tuple[Mask, Mask]:
-    """Pixels of one ink's hue: as saturated as a stroke, and paler."""
-    hue, saturation, value = hsv[..., 0], hsv[..., 1], hsv[..., 2]
-    right = (hue >= ink.low) & (hue <= ink.high)
-    if ink.high > 179:
-        right |= hue <= ink.high - 180
-    right &= value > _BLACK_VALUE // 2
-    strong = right & (saturation >= ink.saturation)
-    return strong, right & (saturation >= ink.pale) & ~strong
+def _shades(field: BrightField) -> list[tuple[Mask, Mask]]:
+    """For each ink its strong pixels and the paler ones of its hue, bool (h, w)."""
+    import cv2
 
-
-def _dark(hsv: Image, field: BrightField) -> tuple[Mask, Mask]:
-    """Black pixels, and grey ones. Black fill is as even as ink and no more tissue than it."""
-    value = hsv[..., 2]
-    grey = value - field.darkest <= _BLACK_CHROMA
-    strong = (value <= _BLACK_VALUE) & grey
-    return strong, grey & (value <= _PALE_BLACK) & ~strong
+    hsv = np.asarray(cv2.cvtColor(field.rgb, cv2.COLOR_RGB2HSV), np.uint8)
+    hues = []
+    for low, high, strong in _HUES:
+        every = cv2.inRange(hsv, np.array((low, _PALE, _LEAST_VALUE)), np.array((high, 255, 255)))
+        hues.append((every, hsv[..., 1] >= strong))
+    every, strong = cv2.bitwise_or(hues[2][0], hues[3][0]), hues[2][1]  # both ends of red
+    coloured = [*hues[:2], (every, strong)]
+    found = [((every > 0) & strong, (every > 0) & ~strong) for every, strong in coloured]
+    grey = field.brightest - field.darkest <= _BLACK_CHROMA
+    black = grey & (field.brightest <= _BLACK_VALUE)
+    # Black fill is as even as ink, and no more tissue than it.
+    return [*found, (black, grey & (field.brightest <= _PALE_BLACK) & ~black)]
 
 
 def _strokes(field: BrightField, strong: Mask, pale: Mask, mpp: float) -> Mask:
@@ -92,16 +85,17 @@ def _strokes(field: BrightField, strong: Mask, pale: Mask, mpp: float) -> Mask:
     radius = max(1, round(_STROKE_UM / mpp / 2))
     solid = np.asarray(cv2.morphologyEx(strong.view(np.uint8), cv2.MORPH_OPEN, disc(radius)), np.bool_)
     labels, areas = pieces_of(solid, connectivity=8)
-    large = np.flatnonzero(areas * mpp**2 >= LEAST_STROKE_UM2)
-    found = np.zeros(len(areas), np.bool_)
-    if not large[large > 0].size:
+    large = [piece for piece in range(1, len(areas)) if areas[piece] * mpp**2 >= LEAST_STROKE_UM2]
+    if not large:
         return np.zeros(strong.shape, np.bool_)
-    beyond = pale & ~_grown(solid, _RIM_UM / mpp)
-    stain = bool(beyond.sum() > _SHADES * solid.sum())
-    for piece in large[large > 0]:
-        inside = labels == piece
-        found[piece] = _is_even(field.rough[inside], field.darkest[inside], stain=stain)
-    return found[labels]
+    beyond = np.count_nonzero(pale & ~_grown(solid, _RIM_UM / mpp))
+    stain = beyond > _SHADES * np.count_nonzero(solid)
+    found = np.zeros(len(areas), np.bool_)
+    numbers, rough, darkest = labels[solid], field.rough[solid], field.darkest[solid]
+    for piece in large:
+        inside = numbers == piece
+        found[piece] = _is_even(rough[inside], darkest[inside], stain=stain)
+    return np.take(found, labels, mode="clip")
 
 
 def _is_even(rough: Image, darkest: Image, *, stain: bool) -> bool:

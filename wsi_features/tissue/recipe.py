@@ -28,7 +28,7 @@ class TissueRecipe(Recipe):
         "`entropy` (texture: grey stains, unstained tissue), `tiatoolbox-otsu`, `tiatoolbox-morphological`",
     )
     mpp: float = Field(8.0, ge=1, le=64, description="Microns per pixel of the thumbnail that is segmented")
-    median_um: float = Field(40.0, ge=0, le=200, description="Width of the median filter; 0 leaves it out")
+    median_um: float = Field(24.0, ge=0, le=200, description="Width of the median filter; 0 leaves it out")
     min_saturation: float = Field(
         0.05,
         ge=0,
@@ -36,7 +36,7 @@ class TissueRecipe(Recipe):
         description="Least saturation (0 to 1) of tissue, and the least by which it must exceed the glass",
     )
     sure_saturation: float = Field(
-        0.15,
+        0.1,
         ge=0,
         le=1,
         description="Saturation (0 to 1) above which a pixel is tissue whatever Otsu's threshold is",

@@ -8,15 +8,17 @@ import numpy.typing as npt
 Plane = npt.NDArray[np.uint8]
 
 
-def guarded_threshold(plane: Plane, least: float, sure: float) -> int:
+def guarded_threshold(plane: Plane, usable: npt.NDArray[np.bool_], least: float, sure: float) -> int:
     """The value (0 to 255) above which a pixel counts; `least` and `sure` are shares of 255.
 
     Otsu's threshold (Otsu 1979, IEEE Trans. SMC 9:62-66) always splits something, be it the noise of an
     empty slide or the dark from the pale part of a slide full of tissue. So it is only believed between
     `least` and `sure`, and only where its two classes differ by `least` in their mean; without such a
-    contrast there is one class, and only `sure` pixels count. `plane` may have any shape.
+    contrast there is one class, and only `sure` pixels count. Pixels of `plane` (h, w) that are not `usable` have no say.
     """
-    counts = np.bincount(plane.ravel(), minlength=256).astype(np.float64)
+    import cv2
+
+    counts = cv2.calcHist([plane], [0], usable.view(np.uint8), [256], [0, 256])[:, 0].astype(np.float64)
     below, weighted = counts.cumsum(), (counts * np.arange(256)).cumsum()
     above = below[-1] - below
     split = (below > 0) & (above > 0)

@@ -13,14 +13,15 @@ import numpy.typing as npt
 from wsi_features.tissue.background import BrightField, Image, Mask
 from wsi_features.tissue.cleanup import disc, pieces_of
 
-LEAST_STROKE_UM2 = 20_000.0
+LEAST_STROKE_UM2 = 4_000.0
 """Smaller spots of an ink's colour are not looked at; they are smaller than the least piece of tissue."""
 
-_STROKE_UM, _RIM_UM = 56.0, 32.0
+_STROKE_UM, _RIM_UM = 20.0, 32.0
 """Least width of a stroke, and the width of its edge, where ink and what lies below mix."""
 
-_EVEN, _UNEVEN = 13.0, 30.0
-"""Median difference of neighbours in an even stroke, and the most that tissue under ink leaves of it (of 255)."""
+_EVEN, _UNEVEN = 13.0, 26.0
+"""Median difference of neighbours in an even stroke, and the difference that a tenth of a thin one or of one over tissue
+must stay below (of 255): most of a thin stroke is its edges."""
 
 _OPAQUE = 70.0
 """Ink over tissue is at most this bright in its darkest colour (of 255)."""
@@ -99,10 +100,9 @@ def _strokes(field: BrightField, strong: Mask, pale: Mask, mpp: float) -> Mask:
 
 
 def _is_even(rough: Image, darkest: Image, *, stain: bool) -> bool:
-    unevenness = float(np.median(rough))
-    if unevenness <= _EVEN:
+    if float(np.median(rough)) <= _EVEN:
         return True
-    return not stain and unevenness <= _UNEVEN and float(np.median(darkest)) <= _OPAQUE
+    return not stain and float(np.percentile(rough, 10)) <= _UNEVEN and float(np.median(darkest)) <= _OPAQUE
 
 
 def _grown(mask: Mask, radius: float) -> Mask:

@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 
 from wsi_features.tissue.recipe import TissueRecipe
-from wsi_features.tissue.segment import otsu_segmenter, saturation_threshold, without_small
+from wsi_features.tissue.cleanup import without_small
+from wsi_features.tissue.segment import segmenter
+from wsi_features.tissue.thresholds import above_background, guarded_threshold
 
 PINK = (225, 150, 190)
 PALE_PINK = (235, 215, 225)
@@ -23,7 +25,7 @@ def glass(seed: int = 0, *, noise: float = 3, uneven: float = 0, tint: tuple[int
 
 
 def segmented(image: np.ndarray, mpp: float = 8.0, recipe: TissueRecipe | None = None) -> np.ndarray:
-    return otsu_segmenter(recipe or TissueRecipe())(image, mpp)
+    return segmenter(recipe or TissueRecipe())(image, mpp)
 
 
 def painted(image: np.ndarray, x: slice, y: slice, colour: tuple[int, int, int] = PINK) -> np.ndarray:
@@ -187,4 +189,4 @@ def test_closing_does_not_reach_out_to_the_border() -> None:
 def test_otsu_is_believed_between_its_guards_only(low: int, high: int, wanted: int) -> None:
     saturation = np.full((20, 30), low, dtype=np.uint8)
     saturation[5:15, 5:20] = high
-    assert saturation_threshold(saturation, 0.05, 0.15) == wanted
+    assert guarded_threshold(saturation, np.ones_like(saturation, dtype=bool), 0.05, 0.15) == wanted

@@ -39,10 +39,20 @@ HE: dict[str, dict[str, Any]] = {
     "seams": {"seams": True, "glass": (226, 226, 226)},
     "fold, blur, bubble": {"fold": True, "blur": True, "bubble": True},
     "faint, grey, all dirt": {
-        **{"strength": 0.35, "glass": (222, 220, 222), "dust": True, "seams": True, "border": True, "pen": True},
+        "strength": 0.35,
+        "glass": (222, 220, 222),
+        "dust": True,
+        "seams": True,
+        "border": True,
+        "pen": True,
     },
     "microarray, all dirt": {
-        **{"layout": "cores", "strength": 0.6, "dust": True, "seams": True, "border": True, "holes": True},
+        "layout": "cores",
+        "strength": 0.6,
+        "dust": True,
+        "seams": True,
+        "border": True,
+        "holes": True,
     },
 }
 """H&E, by what makes it hard."""

@@ -8,7 +8,6 @@ its strokes are solid, they are even, and paler shades of the ink are rare. A bl
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
 from wsi_features.tissue.background import BrightField, Image, Mask
 from wsi_features.tissue.cleanup import disc, pieces_of

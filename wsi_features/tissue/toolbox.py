@@ -27,18 +27,18 @@ _lock = RLock()
 
 def otsu_masker(recipe: TissueRecipe) -> Callable[[Image, float], Mask]:
     """`OtsuTissueMasker`: Otsu's threshold on the grey level."""
-    return _segmenter(recipe, lambda maskers, _: maskers.OtsuTissueMasker())
+    return _segmenter(recipe, lambda module, _: module.OtsuTissueMasker())
 
 
 def morphological_masker(recipe: TissueRecipe) -> Callable[[Image, float], Mask]:
     """`MorphologicalMasker`: the same, without specks, then grown by a disc 32 um wide."""
-    return _segmenter(recipe, lambda maskers, mpp: maskers.MorphologicalMasker(mpp=mpp))
+    return _segmenter(recipe, lambda module, mpp: module.MorphologicalMasker(mpp=mpp))
 
 
 def _segmenter(recipe: TissueRecipe, made: Callable[[Any, float], Any]) -> Callable[[Image, float], Mask]:
     def tissue(thumbnail: Image, mpp: float) -> Mask:
-        with _maskers() as maskers:
-            found = np.asarray(made(maskers, mpp).fit_transform(thumbnail[None])[0], np.bool_)
+        with maskers() as module:
+            found = np.asarray(made(module, mpp).fit_transform(thumbnail[None])[0], np.bool_)
         return cleaned(found if _is_darker(thumbnail, found) else np.zeros_like(found), mpp, recipe)
 
     return tissue
@@ -54,7 +54,7 @@ def _is_darker(thumbnail: Image, found: Mask) -> bool:
 
 
 @contextmanager
-def _maskers() -> Iterator[Any]:
+def maskers() -> Iterator[Any]:
     """The module `tiatoolbox.tools.tissuemask`; the root logger and the warning filters are as before afterwards."""
     root = logging.getLogger()
     with _lock, warnings.catch_warnings():

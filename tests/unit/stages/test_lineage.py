@@ -12,11 +12,11 @@ SLIDE = Lineage("s1", "c" * 64, {"mpp": None}, "")
 
 GOLDEN = {
     "preflight": "bdf44d0fb930",
-    "tissue": "f53e718a294b",
-    "tiles": "002cf5e5e979",
-    "stain": "2880888d49b7",
-    "embed": "81b5439b27b0",
-    "set": "b796e02a",
+    "tissue": "47c940d53960",
+    "tiles": "ffb6a1a0f0ed",
+    "stain": "ebb965f42f10",
+    "embed": "f936f934fe0f",
+    "set": "4d5dde97",
 }
 """First digits for the default config and a slide of known content."""
 

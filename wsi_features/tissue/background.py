@@ -42,7 +42,7 @@ def is_dark_field(thumbnail: Image) -> bool:
     """Whether tissue shines on a dark background, as in fluorescence; black fill beside glass is none."""
     brightest, darkest = extremes(thumbnail)
     dark, bright = np.count_nonzero(brightest < _DARK), np.count_nonzero(darkest > _BRIGHT)
-    return dark >= _DARK_SHARE * darkest.size and bright < _BRIGHT_SHARE * darkest.size
+    return bool(dark >= _DARK_SHARE * darkest.size and bright < _BRIGHT_SHARE * darkest.size)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -21,6 +21,7 @@ from wsi_features.tissue.background import (
 from wsi_features.tissue.cleanup import cleaned, shrunk, smooth
 from wsi_features.tissue.entropy import local_entropy
 from wsi_features.tissue.ink import ink_of
+from wsi_features.tissue.protocol import Segmenter
 from wsi_features.tissue.recipe import TissueRecipe
 from wsi_features.tissue.thresholds import above_background, guarded_threshold
 
@@ -46,7 +47,7 @@ _ENTROPY_REACH = 0.4
 """Share of the window's width by which texture is felt beyond its edge (measured)."""
 
 
-def thumbnail_segmenter(rule: Rule, recipe: TissueRecipe) -> Callable[[Image, float], Mask]:
+def thumbnail_segmenter(rule: Rule, recipe: TissueRecipe) -> Segmenter:
     """A `Segmenter` that applies one rule, with what all rules share around it."""
 
     def tissue(thumbnail: Image, mpp: float) -> Mask:

@@ -69,10 +69,9 @@ def _shades(field: BrightField) -> list[tuple[Mask, Mask]]:
     hues = []
     for low, high, strong in _HUES:
         every = cv2.inRange(hsv, np.array((low, _PALE, _LEAST_VALUE)), np.array((high, 255, 255)))
-        hues.append((every, hsv[..., 1] >= strong))
-    every, strong = cv2.bitwise_or(hues[2][0], hues[3][0]), hues[2][1]  # both ends of red
-    coloured = [*hues[:2], (every, strong)]
-    found = [((every > 0) & strong, (every > 0) & ~strong) for every, strong in coloured]
+        hues.append((np.asarray(every) > 0, hsv[..., 1] >= strong))
+    red = (hues[2][0] | hues[3][0], hues[2][1])  # both ends of the circle of hues
+    found = [(shade & deep, shade & ~deep) for shade, deep in (*hues[:2], red)]
     grey = field.brightest - field.darkest <= _BLACK_CHROMA
     black = grey & (field.brightest <= _BLACK_VALUE)
     # Black fill is as even as ink, and no more tissue than it.
@@ -90,7 +89,7 @@ def _strokes(field: BrightField, strong: Mask, pale: Mask, mpp: float) -> Mask:
     if not large:
         return np.zeros(strong.shape, np.bool_)
     beyond = np.count_nonzero(pale & ~_grown(solid, _RIM_UM / mpp))
-    stain = beyond > _SHADES * np.count_nonzero(solid)
+    stain = bool(beyond > _SHADES * np.count_nonzero(solid))
     found = np.zeros(len(areas), np.bool_)
     numbers, rough, darkest = labels[solid], field.rough[solid], field.darkest[solid]
     for piece in large:

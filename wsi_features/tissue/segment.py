@@ -1,4 +1,4 @@
-"""Which method finds tissue: the `Segmenter` protocol and the methods that a recipe can name.
+"""Which method finds tissue: those that a recipe can name, and the one that it names.
 
 When to use which: `otsu`, the default, takes stained tissue of any stain and fluorescence. `hsv` has one threshold
 for all slides, so two scans of one slide give one mask where Otsu's may move. `entropy` finds what has texture but
@@ -10,22 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
 
 from wsi_features.errors import SegmentationError
 from wsi_features.tissue import classical, toolbox
 from wsi_features.tissue.background import Image, Mask, is_dark_field, is_featureless
+from wsi_features.tissue.protocol import Segmenter
 from wsi_features.tissue.recipe import TissueRecipe
-
-
-class Segmenter(Protocol):
-    """A method that finds tissue."""
-
-    def __call__(self, thumbnail: Image, mpp: float) -> Mask:
-        """Tissue of `thumbnail` uint8 RGB (h, w, 3) at `mpp` microns per pixel, bool (h, w).
-
-        The thumbnail is composed on white and is not changed. No tissue is a mask without any.
-        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +25,8 @@ class _Entry:
     made: Callable[[TissueRecipe], Segmenter]
     dark_field: bool = True
 
+
+__all__ = ["METHODS", "Segmenter", "found_tissue", "segmenter"]
 
 METHODS: dict[str, _Entry] = {
     "otsu": _Entry(partial(classical.thumbnail_segmenter, classical.by_otsu)),

@@ -17,6 +17,7 @@ import numpy as np
 
 from wsi_features.tissue.background import Image, Mask
 from wsi_features.tissue.cleanup import cleaned
+from wsi_features.tissue.protocol import Segmenter
 from wsi_features.tissue.recipe import TissueRecipe
 
 _LEAST_CONTRAST = 12.0
@@ -25,17 +26,17 @@ _LEAST_CONTRAST = 12.0
 _lock = RLock()
 
 
-def otsu_masker(recipe: TissueRecipe) -> Callable[[Image, float], Mask]:
+def otsu_masker(recipe: TissueRecipe) -> Segmenter:
     """`OtsuTissueMasker`: Otsu's threshold on the grey level."""
     return _segmenter(recipe, lambda module, _: module.OtsuTissueMasker())
 
 
-def morphological_masker(recipe: TissueRecipe) -> Callable[[Image, float], Mask]:
+def morphological_masker(recipe: TissueRecipe) -> Segmenter:
     """`MorphologicalMasker`: the same, without specks, then grown by a disc 32 um wide."""
     return _segmenter(recipe, lambda module, mpp: module.MorphologicalMasker(mpp=mpp))
 
 
-def _segmenter(recipe: TissueRecipe, made: Callable[[Any, float], Any]) -> Callable[[Image, float], Mask]:
+def _segmenter(recipe: TissueRecipe, made: Callable[[Any, float], Any]) -> Segmenter:
     def tissue(thumbnail: Image, mpp: float) -> Mask:
         with maskers() as module:
             found = np.asarray(made(module, mpp).fit_transform(thumbnail[None])[0], np.bool_)

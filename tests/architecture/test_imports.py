@@ -62,7 +62,7 @@ HEAVY = {
     "jinja2": {"report"},
     "matplotlib": {"report"},
     "snakemake": set(),
-    "tiatoolbox": {"slides"},
+    "tiatoolbox": {"slides", "tissue"},
     "simplejpeg": {"slides"},
     "pylibCZIrw": {"slides"},
     "pydicom": {"slides"},

@@ -1,7 +1,8 @@
 """`make bench`: runs the benchmarks and prints one table.
 
 BENCH_PX sets the width of the generated slide (30000), BENCH_ONLY names one benchmark
-(chain, reader, stream, engine, start, stain, quality, annotations, histo_texture, device, gpu, or memory, which only runs when named),
+(chain, reader, stream, engine, start, stain, quality, annotations, tissue, histo_texture, device, gpu, or memory, which only
+runs when named),
 BENCH_SLIDE a slide of your own that is read as well. Compare ratios within one run: machines are noisy.
 """
 
@@ -23,13 +24,14 @@ BENCHMARKS = (
     "stain",
     "quality",
     "annotations",
+    "tissue",
     "histo_texture",
     "device",
     "gpu",
     "memory",
 )
 ONLY_WHEN_NAMED = ("memory",)
-OF_A_SLIDE = ("chain", "reader", "stream", "engine")
+OF_A_SLIDE = ("chain", "reader", "stream", "engine", "tissue")
 
 
 def rows_of(name: str) -> list[dict[str, Any]]:

@@ -54,8 +54,8 @@ def _plain() -> list[Input]:
         file_of("white-png", lambda _: _png(_flat((255, 255, 255))), EMPTY, ".png", fields={"mpp": "0.5"}),
         _picture("noise-around-white", lambda _: _noisy(), EMPTY),
         _picture("no-tissue", lambda _: _made(replace(SPEC, tissue=False)), EMPTY),
-        _picture("pen-only", lambda _: _made(replace(SPEC, tissue=False, pen=True)), EMPTY, gap="pen is taken for tissue"),
-        _picture("single-colour", lambda _: _flat((214, 120, 170)), EMPTY, gap="one flat colour is taken for tissue"),
+        _picture("pen-only", lambda _: _made(replace(SPEC, tissue=False, pen=True)), EMPTY),
+        _picture("single-colour", lambda _: _flat((214, 120, 170)), EMPTY),
     ]  # fmt: skip
 
 

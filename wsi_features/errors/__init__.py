@@ -8,6 +8,7 @@
     │   ├── TileReadError           bad_tiles
     │   ├── AnnotationError         annotations
     │   ├── CoordinatesError        coordinates
+    │   ├── SegmentationError       tissue
     │   ├── StainFitError           stain_fit
     │   ├── StainKindError          not_he
     │   ├── NonFiniteFeaturesError  non_finite
@@ -57,7 +58,7 @@ from wsi_features.errors.prompts import PromptError
 from wsi_features.errors.slides import CrashError, ResolutionError, SlideFileError, TileReadError
 from wsi_features.errors.stain import StainContractError, StainFitError, StainKindError, StainTargetError
 from wsi_features.errors.store import ArtifactError, StoreError
-from wsi_features.errors.tissue import AnnotationError
+from wsi_features.errors.tissue import AnnotationError, SegmentationError
 from wsi_features.errors.weights import HubError, MissingWeightsError, WeightsStoreError
 
 __all__ = [
@@ -80,6 +81,7 @@ __all__ = [
     "PromptError",
     "ResolutionError",
     "ScaleContractError",
+    "SegmentationError",
     "SlideError",
     "SlideFileError",
     "SlideScaleError",

@@ -90,3 +90,17 @@ class AnnotationError(SlideError):
             f"slide {slide_id!r}: annotations {path!r} span x {left} to {right}, y {top} to {bottom}, beyond the slide's "
             f"{width} x {height} level-0 pixels. Export them in level-0 pixels of this slide."
         )
+
+
+class SegmentationError(SlideError):
+    """The method asked for cannot find tissue on this slide."""
+
+    reason: ClassVar[str] = "tissue"
+
+    @classmethod
+    def dark_field(cls, slide_id: str, method: str, able: Sequence[str]) -> SegmentationError:
+        """Fluorescence or dark field, for a method that looks for dark tissue on bright glass."""
+        return cls(
+            f"slide {slide_id!r} has a dark background, as in fluorescence; `tissue.method: {method}` needs a bright one. "
+            f"Set `tissue.method` to one of {', '.join(able)}, or give a mask in the manifest column `annotations`."
+        )

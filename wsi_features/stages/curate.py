@@ -27,7 +27,7 @@ from wsi_features.tiles.curation import cellular_rows, farthest_rows, mosaic_row
 CURATE_VERSION = 1
 """Method version of the choice."""
 
-DENSITY = "nuclear_density"
+DENSITY = "nuclei_per_mm2"
 """The column of a store that cellularity is judged by."""
 
 Method = Literal["kmeans", "farthest", "cellularity", "cap"]

@@ -26,10 +26,10 @@ from wsi_features.stages.staging import near
 from wsi_features.tissue import (
     TissueMask,
     annotated_mask,
+    found_tissue,
     mask_from_image,
     mask_from_png,
     mask_mpp,
-    otsu_segmenter,
     png_bytes,
     to_text,
 )
@@ -145,8 +145,7 @@ def _mask(
             size=covered,
             annotation_class=config.tissue.annotation_class,
         )
-    segment = otsu_segmenter(config.tissue)
-    return TissueMask(segment(small, mask_mpp(size, covered, native)), size)
+    return TissueMask(found_tissue(row.slide_id, small, mask_mpp(size, covered, native), config.tissue), size)
 
 
 def _picture(slide_id: str, slide: Slide, native: float, small: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:

@@ -8,8 +8,10 @@ from pydantic import Field, model_validator
 
 from wsi_features.recipe import Json, Recipe
 
-TISSUE_VERSION = 1
-"""Method version of the tissue stage."""
+TISSUE_VERSION = 2
+"""Method version of the tissue stage. 2: glass is made white first, grey tissue is found by its texture, ink is left out."""
+
+Method = Literal["otsu", "hsv", "entropy", "tiatoolbox-otsu", "tiatoolbox-morphological"]
 
 
 class TissueRecipe(Recipe):
@@ -18,9 +20,13 @@ class TissueRecipe(Recipe):
     Lengths and areas are physical, so one recipe means the same on every scanner.
     """
 
-    method: Literal["otsu"] = Field("otsu", description="Segmentation: Otsu's threshold on colour saturation")
+    method: Method = Field(
+        "otsu",
+        description="Segmentation: `otsu` (any stain, and fluorescence), `hsv` (one saturation for all slides), "
+        "`entropy` (texture: grey stains, unstained tissue), `tiatoolbox-otsu`, `tiatoolbox-morphological`",
+    )
     mpp: float = Field(8.0, ge=1, le=64, description="Microns per pixel of the thumbnail that is segmented")
-    median_um: float = Field(40.0, ge=0, le=200, description="Width of the median filter; 0 leaves it out")
+    median_um: float = Field(24.0, ge=0, le=200, description="Width of the median filter; 0 leaves it out")
     min_saturation: float = Field(
         0.05,
         ge=0,
@@ -28,8 +34,19 @@ class TissueRecipe(Recipe):
         description="Least saturation (0 to 1) of tissue, and the least by which it must exceed the glass",
     )
     sure_saturation: float = Field(
-        0.15, ge=0, le=1, description="Saturation (0 to 1) above which a pixel is tissue whatever Otsu's threshold is"
+        0.1,
+        ge=0,
+        le=1,
+        description="Saturation (0 to 1) above which a pixel is tissue whatever Otsu's threshold is",
     )
+    min_darkness: float = Field(
+        0.08,
+        ge=0,
+        le=1,
+        description="Least darkness (0 to 1, against the glass) of tissue without colour, found by its texture",
+    )
+    window_um: float = Field(72.0, ge=8, le=500, description="Width of the window in which texture is measured")
+    exclude_pen: bool = Field(True, description="Leave pen marks out of the tissue (`otsu`, `hsv` and `entropy`)")
     closing_diameter_um: float = Field(
         40.0, ge=0, le=500, description="Diameter of the disc that closes gaps; 0 leaves it out"
     )
@@ -54,7 +71,12 @@ class TissueRecipe(Recipe):
         (), description="Values of the manifest's `mask` images that are tissue; without any, all but 0"
     )
 
-    historical: ClassVar[dict[str, Any]] = {"mask_labels": []}
+    historical: ClassVar[dict[str, Any]] = {
+        "exclude_pen": True,
+        "min_darkness": 0.08,
+        "window_um": 72.0,
+        "mask_labels": [],
+    }
 
     def canonical(self) -> Json:
         """Without `without_class`, which lets a slide pass and changes no number."""

@@ -27,7 +27,10 @@ from wsi_features.slides.synthetic import SlideSpec, ground_truth
         ({"tile": 250}, r"tile 250; wanted a multiple of 16"),
         ({"subsampling": "422"}, r"subsampling '422'; wanted one of 420, 444"),
         ({"stain": "c"}, r"stain 'c'; wanted one of a, b"),
-        ({"pen_colour": "red"}, r"pen_colour 'red'"),
+        ({"pen_colour": "pink"}, r"pen_colour 'pink'"),
+        ({"layout": "smear"}, r"layout 'smear'; wanted one of sections, cores, fragments"),
+        ({"strength": 0.0}, r"strength 0.0; wanted above 0, up to 2"),
+        ({"glass": (255, 300, 255)}, r"glass \(255, 300, 255\); wanted levels of 0 to 255"),
         ({"photometric": "RGB"}, r"subsampling '420'; wanted '444' with photometric 'RGB'"),
     ],
 )

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -108,3 +110,34 @@ def test_there_is_no_mask_of_an_artefact_that_was_not_asked_for() -> None:
     truth = ground_truth(SlideSpec(fold=True))
     assert truth.fold is not None
     assert (truth.pen, truth.blur, truth.bubble) == (None, None, None)
+
+
+def test_cores_and_fragments_are_many_small_pieces() -> None:
+    for layout, wanted, most_mm2 in (("cores", 6, 0.4), ("fragments", 2, 1.4)):
+        tissue = ground_truth(SlideSpec(1500, 1000, mpp=2.0, seed=2, layout=layout)).tissue
+        count, _, stats, _ = cv2.connectedComponentsWithStats(tissue.view(np.uint8))
+        large = stats[1:count, cv2.CC_STAT_AREA] * 64e-6
+        assert (large > 0.05).sum() == wanted
+        assert large.max() < most_mm2
+
+
+def test_holes_take_tissue_away_and_add_none() -> None:
+    plain, holed = (ground_truth(SlideSpec(1500, 1000, mpp=2.0, seed=2, holes=h)).tissue for h in (False, True))
+    assert not (holed & ~plain).any()
+    assert 0.03 < 1 - holed.sum() / plain.sum() < 0.5
+
+
+def test_the_border_is_black_where_its_mask_says() -> None:
+    spec = SlideSpec(900, 600, mpp=2.0, tissue=False, border=True, dust=True, glass=(200, 201, 202))
+    truth, image = ground_truth(spec), thumbnail(replace(spec, pen=False))
+    assert truth.border is not None
+    assert truth.dust is not None
+    border, dust = (mask[: image.shape[0], : image.shape[1]] for mask in (truth.border, truth.dust))
+    assert image[~border & ~dust].mean(axis=0) == pytest.approx((200, 201, 202), abs=2)
+    assert image[2:-2, :2].max() < 12
+    assert not border[20:, 20:].any()
+
+
+def test_fainter_dyes_are_nearer_to_the_glass() -> None:
+    strong, faint = (thumbnail(SlideSpec(600, 400, mpp=2.0, seed=1, strength=s)) for s in (1.0, 0.3))
+    assert (245 - faint).mean() == pytest.approx(0.35 * (245 - strong).mean(), rel=0.25)

@@ -4,8 +4,12 @@ import cv2
 import numpy as np
 import pytest
 
-from wsi_features.tissue.recipe import TissueRecipe
-from wsi_features.tissue.segment import otsu_segmenter, saturation_threshold, without_small
+from wsi_features.tissue.background import is_dark_field
+from wsi_features.tissue.cleanup import without_small
+from wsi_features.tissue.entropy import local_entropy
+from wsi_features.tissue.recipe import Method, TissueRecipe
+from wsi_features.tissue.segment import segmenter
+from wsi_features.tissue.thresholds import above_background, guarded_threshold
 
 PINK = (225, 150, 190)
 PALE_PINK = (235, 215, 225)
@@ -23,7 +27,7 @@ def glass(seed: int = 0, *, noise: float = 3, uneven: float = 0, tint: tuple[int
 
 
 def segmented(image: np.ndarray, mpp: float = 8.0, recipe: TissueRecipe | None = None) -> np.ndarray:
-    return otsu_segmenter(recipe or TissueRecipe())(image, mpp)
+    return segmenter(recipe or TissueRecipe())(image, mpp)
 
 
 def painted(image: np.ndarray, x: slice, y: slice, colour: tuple[int, int, int] = PINK) -> np.ndarray:
@@ -187,4 +191,82 @@ def test_closing_does_not_reach_out_to_the_border() -> None:
 def test_otsu_is_believed_between_its_guards_only(low: int, high: int, wanted: int) -> None:
     saturation = np.full((20, 30), low, dtype=np.uint8)
     saturation[5:15, 5:20] = high
-    assert saturation_threshold(saturation, 0.05, 0.15) == wanted
+    assert guarded_threshold(saturation, np.ones_like(saturation, dtype=bool), 0.05, 0.15) == wanted
+
+
+INKS = {"blue": (35, 75, 190), "green": (50, 160, 75), "red": (200, 30, 45), "black": (30, 32, 36)}
+
+
+def stroke(image: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
+    """A mark from glass into whatever is right of it: 200 x 30 pixels, that is 1.6 x 0.24 mm."""
+    image[40:70, 20:220] = (image[40:70, 20:220] / 255.0 * colour).astype(np.uint8)
+    return image
+
+
+def textured(colour: tuple[int, int, int], noise: float = 18) -> np.ndarray:
+    """Tissue on the right half of the glass."""
+    image = glass()
+    rng = np.random.default_rng(3)
+    image[20:280, 150:400] = (np.array(colour) + rng.normal(0, noise, (260, 250, 1))).clip(0, 255)
+    return image
+
+
+@pytest.mark.parametrize("ink", INKS)
+@pytest.mark.parametrize("method", ["otsu", "hsv", "entropy"])
+def test_ink_is_no_tissue_on_glass_nor_over_tissue(ink: str, method: Method) -> None:
+    found = segmented(stroke(textured((205, 130, 175)), INKS[ink]), recipe=TissueRecipe(method=method))
+    assert not found[40:70, 20:220].any()
+    assert found[90:270, 160:390].mean() > 0.98
+
+
+@pytest.mark.parametrize("ink", INKS)
+def test_ink_alone_is_no_tissue(ink: str) -> None:
+    assert not segmented(stroke(glass(), INKS[ink])).any()
+
+
+@pytest.mark.parametrize(
+    "stain",
+    [(80, 120, 190), (70, 95, 180), (90, 165, 130), (120, 185, 215), (205, 60, 75), (150, 110, 70), (95, 80, 150)],
+    ids=["aniline blue", "deep aniline blue", "light green", "alcian blue", "sirius red", "dab", "haematoxylin"],
+)
+def test_tissue_of_an_ink_s_hue_is_tissue(stain: tuple[int, int, int]) -> None:
+    assert segmented(textured(stain, 25))[25:275, 155:395].mean() > 0.97
+
+
+def test_neither_grey_glass_nor_the_seams_of_a_scanner_are_tissue() -> None:
+    image = glass().astype(int)
+    image[:, 100:] -= 14
+    image[:, 250:] -= 22
+    assert not segmented(image.clip(0, 255).astype(np.uint8)).any()
+
+
+def test_black_fill_beside_glass_does_not_make_a_dark_field() -> None:
+    image = textured((205, 130, 175))
+    image[:, :140] = 2
+    assert not is_dark_field(image)
+    assert is_dark_field(np.where(textured((205, 130, 175)) < 220, np.uint8(90), np.uint8(4)))
+
+
+def test_dim_fluorescence_beside_bright_is_found() -> None:
+    image = np.random.default_rng(0).normal(8, 1.5, (300, 420, 3)).clip(0, 255).astype(np.uint8)
+    image[50:250, 40:180, 2] = 230
+    image[50:250, 240:380, 1] = 30
+    found = segmented(image)
+    assert found[55:245, 45:175].all()
+    assert found[55:245, 245:375].all()
+    assert found.sum() < 1.05 * 2 * 200 * 140
+
+
+@pytest.mark.parametrize(("noise", "wanted"), [(0.0, 16), (2.0, 22), (4.0, 34)])
+def test_what_shines_lies_above_the_noise_of_the_background(noise: float, wanted: int) -> None:
+    plane = np.random.default_rng(0).normal(10, noise, (200, 300)).clip(0, 255).round().astype(np.uint8)
+    assert above_background(plane, least=6, most=24) == pytest.approx(wanted, abs=3)
+
+
+def test_entropy_is_zero_on_one_colour_and_high_on_noise() -> None:
+    plane = np.full((60, 90), 255, np.uint8)
+    plane[:, 45:] = np.random.default_rng(0).integers(0, 255, (60, 45))
+    bits = local_entropy(plane, 9.0)
+    assert bits.shape == (60, 90)
+    assert bits[:, :35].max() < 0.01
+    assert 2.5 < bits[:, 55:].mean() < 4.0

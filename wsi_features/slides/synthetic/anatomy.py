@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from wsi_features.slides.synthetic.noise import F32, F64, U8, hashed, key_of, smooth_noise, uniform
-from wsi_features.slides.synthetic.spec import SlideSpec
+from wsi_features.slides.synthetic.spec import Layout, SlideSpec
 
 TISSUE_TYPES: tuple[str, ...] = ("tumour", "stroma", "lymphocytes", "necrosis", "fat")
 """Names of the labels 1, 2, ...; label 0 is glass."""
@@ -64,17 +64,22 @@ class Anatomy:
     pieces: tuple[Piece, ...]
     region_um: float
     thresholds: dict[str, float]
+    many: bool = False
+    holes: bool = False
 
     def depth(self, y: F64, x: F64) -> F32:
         """Signed distance to the tissue's edge, about in microns, positive inside; rows `y`, columns `x`."""
         if not self.tissue:
             return np.full((len(y), len(x)), -1e6, np.float32)
-        smooth = np.max([piece.depth(y, x) for piece in self.pieces], axis=0)
+        smooth = _nearest(self.pieces, y, x) if self.many else np.max([p.depth(y, x) for p in self.pieces], axis=0)
         radius = self.pieces[0].radius
         rough = 0.07 * radius * self.noise("outline", y, x, 0.4 * radius)
         rough += 0.03 * radius * self.noise("outline-fine", y, x, 0.12 * radius)
         rough += min(9, 0.035 * radius) * self.noise("outline-cells", y, x, 28)
         hole = (self.noise("hole", y, x, 0.22 * radius) - 2.25) * 0.2 * radius
+        if self.holes:
+            lumen = (self.noise("lumen", y, x, 0.3 * radius) - 1.35) * 0.25 * radius
+            hole = np.maximum(hole, lumen)
         return np.asarray(np.minimum(smooth + rough, -hole), dtype=np.float32)
 
     def spread(self, kind: str, y: F64, x: F64) -> F32:
@@ -113,11 +118,12 @@ class Anatomy:
 
 
 def anatomy_of(spec: SlideSpec) -> Anatomy:
-    """The layout of a slide: two to four pieces along its longer side, or none."""
+    """The layout of a slide: two to four pieces along its longer side, or many small ones on a lattice."""
     width, height = spec.width * spec.scale, spec.height * spec.scale
     region = float(np.clip(np.sqrt(width * height) / 8, 60, 700))
-    pieces = _pieces(spec.seed, width, height)
-    plain = Anatomy(spec.seed, spec.tissue, pieces, region, dict.fromkeys(OVERLAYS, 0.0))
+    many = spec.layout != "sections"
+    pieces = _small_pieces(spec.seed, width, height, spec.layout) if many else _pieces(spec.seed, width, height)
+    plain = Anatomy(spec.seed, spec.tissue, pieces, region, dict.fromkeys(OVERLAYS, 0.0), many, spec.holes)
     rows, columns = _CALIBRATION_GRID
     return plain.calibrated((np.arange(rows) + 0.5) * height / rows, (np.arange(columns) + 0.5) * width / columns)
 
@@ -138,6 +144,43 @@ def _piece(seed: int, i: int, count: int, width: float, height: float) -> Piece:
     farthest = float(_rim(swing, phase, np.linspace(-np.pi, np.pi, 180)).max())
     rx, ry = (0.41 + 0.03 * draw[2]) * width / across / farthest, (0.41 + 0.03 * draw[3]) * height / along / farthest
     return Piece(x, y, rx, ry, swing, phase)
+
+
+_CORE_UM, _CORE_PITCH_UM = 300.0, 1000.0
+_FRAGMENT_UM, _FRAGMENT_PITCH_UM = (150.0, 650.0), 1500.0
+
+
+def _small_pieces(seed: int, width: float, height: float, layout: Layout) -> tuple[Piece, ...]:
+    """Cores of 0.6 mm or fragments of 0.3 to 1.3 mm, one near each point of a lattice; the first is the largest place."""
+    pitch = _CORE_PITCH_UM if layout == "cores" else _FRAGMENT_PITCH_UM
+    across, down = max(1, int(width // pitch)), max(1, int(height // pitch))
+    places = [((i + 0.5) * width / across, (j + 0.5) * height / down) for j in range(down) for i in range(across)]
+    return tuple(_small_piece(seed, i, place, layout) for i, place in enumerate(places))
+
+
+def _small_piece(seed: int, i: int, place: tuple[float, float], layout: Layout) -> Piece:
+    draw = uniform(hashed(key_of(seed, layout), i, np.arange(5 + 2 * _HARMONICS)))
+    x, y = (at + 60 * (shift - 0.5) for at, shift in zip(place, draw[:2], strict=True))
+    low, high = _FRAGMENT_UM
+    rx, ry = (_CORE_UM, _CORE_UM) if layout == "cores" else (low + (high - low) * d for d in draw[2:4])
+    raggedness = 0.05 if layout == "cores" else 0.16
+    swing = raggedness * (draw[5 : 5 + _HARMONICS] - 0.5) / np.arange(2, 2 + _HARMONICS) ** 0.7
+    return Piece(float(x), float(y), rx, ry, swing, draw[-_HARMONICS:] * 2 * np.pi)
+
+
+_BEYOND = 1.6
+"""How many radii from its centre a small piece may reach."""
+
+
+def _nearest(pieces: tuple[Piece, ...], y: F64, x: F64) -> F32:
+    """The greatest depth among many pieces, each worked out near itself only; far from all, deep outside."""
+    depth = np.full((len(y), len(x)), -1e3, np.float32)
+    for piece in pieces:
+        rows = slice(*np.searchsorted(y, (piece.y - _BEYOND * piece.ry, piece.y + _BEYOND * piece.ry)))
+        columns = slice(*np.searchsorted(x, (piece.x - _BEYOND * piece.rx, piece.x + _BEYOND * piece.rx)))
+        if rows.start < rows.stop and columns.start < columns.stop:
+            depth[rows, columns] = np.maximum(depth[rows, columns], piece.depth(y[rows], x[columns]))
+    return depth
 
 
 def _rim(swing: F64, phase: F64, angle: F64) -> F64:

@@ -1,4 +1,4 @@
-"""What goes wrong with glass and scanners: folds, pen marks, defocus and air bubbles.
+"""What goes wrong with glass and scanners: folds, pen marks, defocus, air bubbles, dust and unscanned borders.
 
 Each artefact is a field that can be computed anywhere alone, in microns. Interpolated
 between coarse pixels it is above 0 exactly where the artefact acts; it goes on falling
@@ -28,6 +28,7 @@ _PEN_DENSITY: dict[PenColour, tuple[float, float, float]] = {
     "blue": (2.0, 1.15, 0.3),
     "green": (1.7, 0.5, 1.35),
     "black": (2.5, 2.4, 2.3),
+    "red": (0.25, 2.1, 1.7),
 }
 
 
@@ -74,11 +75,24 @@ def pen_field(anatomy: Anatomy, y: F64, x: F64) -> F32:
     return np.asarray(np.minimum((half - distance) / 12, streaks), dtype=np.float32)
 
 
+def dust_field(anatomy: Anatomy, y: F64, x: F64) -> F32:
+    """Depth in microns inside grains of dirt, some tens of microns wide."""
+    return np.asarray((anatomy.noise("dust", y, x, 24.0) - 2.35) * 12, dtype=np.float32)
+
+
+def border_field(anatomy: Anatomy, y: F64, x: F64) -> F32:
+    """Depth in microns inside the black margin on the left and above, that a scanner did not look at."""
+    wide = 0.12 * anatomy.pieces[0].radius
+    return np.asarray(wide - np.minimum(x[None, :], y[:, None]), dtype=np.float32)
+
+
 FIELDS: dict[str, Callable[[Anatomy, F64, F64], F32]] = {
     "pen": pen_field,
     "fold": fold_field,
     "blur": blur_field,
     "bubble": bubble_field,
+    "dust": dust_field,
+    "border": border_field,
 }
 """The field of each artefact, by its name in the spec; called with rows and columns in microns."""
 
@@ -87,6 +101,17 @@ def marked(rgb: U8, ink: F32, colour: PenColour) -> U8:
     """The image seen through ink of strength `ink` (h, w)."""
     strength = np.clip(ink, 0, 1)[..., None]
     return np.rint(rgb * np.exp(-strength * np.array(_PEN_DENSITY[colour], np.float32))).astype(np.uint8)
+
+
+def dusty(rgb: U8, depth: F32) -> U8:
+    """The image with dull brown grains where `depth` (h, w), in microns, is above 0."""
+    strength = np.clip(depth / 4, 0, 1)[..., None]
+    return np.rint(rgb * np.exp(-strength * np.array((0.9, 1.0, 1.15), np.float32))).astype(np.uint8)
+
+
+def filled_black(rgb: U8, depth: F32) -> U8:
+    """The image, black where `depth` (h, w) is above 0."""
+    return np.where(depth[..., None] > 0, np.uint8(3), rgb)
 
 
 def defocused(rgb: U8, soft: U8, strength: F32) -> U8:

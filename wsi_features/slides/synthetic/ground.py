@@ -22,6 +22,10 @@ SIGHT = 2
 """Coarse pixels that a blurred or displaced copy of a block may look beyond it."""
 
 
+_STRIP_UM, _STEP = 1000.0, 4.0
+"""Width of a scanner's strip, and how far two may differ in light, to both sides."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Nuclei:
     """Nuclei of one kind as pictures to lay, from left to right.
@@ -87,12 +91,21 @@ def _row(scene: Scene, top: int, rows: int) -> Ground:
     around = area.padded(MARGIN)
     y, x = scene.centres(around)
     labels = scene.window(around)
-    fields = {"light": scene.anatomy.noise("light", y, x, 1500.0), **_artefacts(scene, y, x)}
+    fields = {"light": _light(scene, y, x), **_artefacts(scene, y, x)}
     if not labels.any():
         return Ground(area, labels, fields, ())
     fields |= _tissue(scene, labels, y, x)
     laid = [_laid(scene, population, area, labels, fields["across"]) for population in nuclei.POPULATIONS]
     return Ground(area, labels, fields, tuple(laid))
+
+
+def _light(scene: Scene, y: F64, x: F64) -> F32:
+    """Uneven light, of standard deviation 1; scanners that join strips add a step of its own to each."""
+    light = scene.anatomy.noise("light", y, x, 1500.0)
+    if not scene.spec.seams:
+        return light
+    steps = uniform(hashed(key_of(scene.spec.seed, "seams"), np.floor(x / _STRIP_UM).astype(np.int64)))
+    return np.asarray(light + _STEP * (2 * steps[None, :] - 1), dtype=np.float32)
 
 
 def _artefacts(scene: Scene, y: F64, x: F64) -> dict[str, F32]:

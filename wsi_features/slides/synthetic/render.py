@@ -7,7 +7,7 @@ import numpy as np
 from wsi_features.geometry import Region, Size
 from wsi_features.slides.synthetic import artefacts
 from wsi_features.slides.synthetic.artefacts import FIELDS
-from wsi_features.slides.synthetic.colour import MIXTURES, SUBLEVELS, coloured, exposed
+from wsi_features.slides.synthetic.colour import SUBLEVELS, Look, coloured, exposed
 from wsi_features.slides.synthetic.density import densities, fine
 from wsi_features.slides.synthetic.ground import SIGHT, Ground, ground_of
 from wsi_features.slides.synthetic.noise import U8, key_of
@@ -52,8 +52,12 @@ def block_pixels(scene: Scene, area: Area) -> U8:
     if "bubble" in acting:
         shifted = _seen(scene, area, artefacts.BUBBLE_BLUR_UM, artefacts.BUBBLE_SHIFT_UM)
         rgb = artefacts.under_bubble(rgb, shifted, acting["bubble"])
+    if "dust" in acting:
+        rgb = artefacts.dusty(rgb, acting["dust"])
     if "pen" in acting:
         rgb = artefacts.marked(rgb, acting["pen"], spec.pen_colour)
+    if "border" in acting:
+        rgb = artefacts.filled_black(rgb, acting["border"])
     return exposed(rgb, _shading(scene, ground), key_of(spec.seed, "grain", area.top, area.left))
 
 
@@ -61,10 +65,11 @@ def _stained(scene: Scene, ground: Ground) -> U8:
     import cv2
 
     planes = densities(scene, ground)
+    look = Look(scene.spec.stain, scene.spec.strength, scene.spec.glass)
     if planes is not None:
-        return coloured(scene.spec.stain, *planes)
+        return coloured(look, *planes)
     shape = (ground.area.rows * scene.step, ground.area.columns * scene.step)
-    return np.asarray(cv2.merge([np.full(shape, level, np.uint8) for level in MIXTURES[scene.spec.stain].glass]))
+    return np.asarray(cv2.merge([np.full(shape, level, np.uint8) for level in look.glass]))
 
 
 def _seen(scene: Scene, area: Area, blur_um: float, shift_um: float) -> U8:

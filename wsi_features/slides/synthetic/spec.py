@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal, get_args
 
-Stain = Literal["a", "b"]
+Stain = Literal["a", "b", "ihc", "masson-blue", "masson-green", "alcian", "sirius", "silver", "dapi"]
+Layout = Literal["sections", "cores", "fragments"]
 Subsampling = Literal["420", "444"]
 Photometric = Literal["YCbCr", "RGB"]
-PenColour = Literal["blue", "green", "black"]
+PenColour = Literal["blue", "green", "black", "red"]
 
 NOMINAL_MPP = 0.25
 """Scale of the content when the file is to state no resolution, in um/px."""
@@ -23,6 +24,9 @@ class SlideSpec:
 
     `mpp` None writes a pyramid that states no resolution and no objective. `levels` are
     the downsamples of the pyramid, and `tile` is the width and height of a tile in pixels.
+    `strength` multiplies the density of the dyes, `glass` is the colour of the background
+    instead of the stain's own, `layout` says what the pieces are: two to four sections, the
+    cores of a tissue microarray, or fragments of a biopsy.
     Raises ValueError for a spec that no slide can have.
     """
 
@@ -43,6 +47,13 @@ class SlideSpec:
     fold: bool = False
     blur: bool = False
     bubble: bool = False
+    layout: Layout = "sections"
+    strength: float = 1.0
+    glass: tuple[int, int, int] | None = None
+    holes: bool = False
+    dust: bool = False
+    border: bool = False
+    seams: bool = False
 
     def __post_init__(self) -> None:
         _require(1 <= self.width < 2**31 and 1 <= self.height < 2**31, "width and height", self.extent, "1 px or more")
@@ -54,6 +65,8 @@ class SlideSpec:
         _require(self.levels[-1] <= min(self.width, self.height), "levels", self.levels, "at least 1 px in each level")
         _require(1 <= self.quality <= 100, "quality", self.quality, "1 to 100")
         _require(self.tile in range(16, 4097, 16), "tile", self.tile, "a multiple of 16 up to 4096")
+        _require(0 < self.strength <= 2, "strength", self.strength, "above 0, up to 2")
+        _require(all(0 <= level <= 255 for level in self.glass or ()), "glass", self.glass, "levels of 0 to 255")
         for name, allowed in _CHOICES.items():
             _require(getattr(self, name) in allowed, name, getattr(self, name), f"one of {', '.join(allowed)}")
         if self.photometric == "RGB":
@@ -80,6 +93,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "photometric": get_args(Photometric),
     "stain": get_args(Stain),
     "pen_colour": get_args(PenColour),
+    "layout": get_args(Layout),
 }
 
 

@@ -33,6 +33,8 @@ class GroundTruth:
     fold: Mask | None
     blur: Mask | None
     bubble: Mask | None
+    dust: Mask | None = None
+    border: Mask | None = None
 
     @property
     def tissue(self) -> Mask:

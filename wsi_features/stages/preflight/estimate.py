@@ -14,7 +14,7 @@ from wsi_features.stages.selection import tissue_tiles
 from wsi_features.stages.tile_sources import downsamples
 from wsi_features.tiles import TileRecipe
 from wsi_features.tiles.sources import read_list
-from wsi_features.tissue import TissueMask, TissueRecipe, mask_from_png, mask_mpp, otsu_segmenter, png_bytes
+from wsi_features.tissue import TissueMask, TissueRecipe, found_tissue, mask_from_png, mask_mpp, png_bytes
 
 _SAMPLES, _SAMPLE_PX = 6, 512
 _MOST_PIXELS = 100_000_000
@@ -30,7 +30,7 @@ def survey(slide_id: str, slide: Slide, native: float) -> dict[str, Any] | None:
         return None
     small = thumbnail(slide_id, slide, native, recipe.mpp)
     covered, whole = Size(small.shape[1], small.shape[0]), slide.levels[0].size
-    mask = TissueMask(otsu_segmenter(recipe)(small, mask_mpp(whole, covered, native)), whole)
+    mask = TissueMask(found_tissue(slide_id, small, mask_mpp(whole, covered, native), recipe), whole)
     return {"tissue": b64encode(png_bytes(mask)).decode(), "read_seconds_per_mpx": _read_seconds(slide)}
 
 

@@ -20,7 +20,7 @@ MAY_IMPORT = {
     "files": set(),
     "slides": {"errors", "geometry"},
     "tiles": {"errors", "geometry", "recipe", "slides"},
-    "tissue": {"errors", "geometry", "recipe", "tiles"},
+    "tissue": {"errors", "geometry", "recipe", "resources", "tiles"},
     "stain": {"errors", "geometry", "recipe", "resources", "tiles"},
     "encode": {"errors", "geometry", "recipe", "resources", "files", "tiles", "stain"},
     "store": {"errors", "geometry", "recipe", "files", "tiles"},
@@ -37,9 +37,9 @@ MAY_IMPORT = {
 """What each part may import of the package, besides itself."""
 
 HEAVY = {
-    "torch": {"encode"},
-    "torchvision": {"encode"},
-    "timm": {"encode"},
+    "torch": {"encode", "tissue", "stages"},
+    "torchvision": {"encode", "tissue"},
+    "timm": {"encode", "tissue"},
     "huggingface_hub": {"encode"},
     "httpx": {"encode"},
     "transformers": {"encode"},

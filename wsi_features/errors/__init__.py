@@ -7,6 +7,7 @@
     │   ├── ResolutionError         mpp
     │   ├── TileReadError           bad_tiles
     │   ├── AnnotationError         annotations
+    │   ├── TissueModelSlideError   tissue_model
     │   ├── StainFitError           stain_fit
     │   ├── NonFiniteFeaturesError  non_finite
     │   ├── SlideScaleError         scale
@@ -19,6 +20,7 @@
         ├── ManifestError           manifest
         ├── OutputError             output
         ├── PromptError             prompts
+        ├── TissueModelError        tissue_model
         └── EncoderError            encoder
             ├── UnknownEncoderError
             ├── CardError
@@ -51,6 +53,7 @@ from wsi_features.errors.slides import CrashError, ResolutionError, SlideFileErr
 from wsi_features.errors.stain import StainFitError, StainTargetError
 from wsi_features.errors.store import ArtifactError, StoreError
 from wsi_features.errors.tissue import AnnotationError
+from wsi_features.errors.tissue_models import TissueModelError, TissueModelSlideError
 from wsi_features.errors.weights import HubError, MissingWeightsError, WeightsStoreError
 
 __all__ = [
@@ -78,6 +81,8 @@ __all__ = [
     "StainTargetError",
     "StoreError",
     "TileReadError",
+    "TissueModelError",
+    "TissueModelSlideError",
     "UnknownEncoderError",
     "UsageError",
     "WeightsError",

@@ -23,6 +23,7 @@ from wsi_features.files import read_json
 from wsi_features.recipe import canonical_json, digest
 from wsi_features.slides.folders import companions
 from wsi_features.stages.encoders import EncoderPlan, encoder_plans, tilings
+from wsi_features.stages.segmenters import tissue_recipe_json
 from wsi_features.stain.recipe import stain_recipe_json
 
 
@@ -49,8 +50,9 @@ class Plan:
         return encoder_plans(self.config)
 
     def check(self, stages: Sequence[str]) -> None:
-        """Raise UsageError for what would stop `stages` on every slide: encoders, tiles, weights, stain target."""
+        """Raise UsageError for what would stop `stages` on every slide: encoders, tiles, weights, tissue model, stain target."""
         stain_recipe_json(self.config.stain)
+        tissue_recipe_json(self.config.tissue)
         for encoder in self.encoders:
             if "embed" in stages:
                 _ = encoder.weights
@@ -84,7 +86,7 @@ class Plan:
         return retries(self.out)
 
     def _tissue_recipe(self) -> Any:
-        return self.config.tissue.canonical()
+        return tissue_recipe_json(self.config.tissue)
 
     def _tiles_recipe(self) -> Any:
         return {name: tiles.canonical() for name, tiles in tilings(self.encoders).items()}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from wsi_features.cohort.manifest import ManifestRow
 from wsi_features.cohort.outputs import Outputs
 from wsi_features.cohort.records import SlideResult, Status
@@ -10,6 +12,7 @@ from wsi_features.errors import ArtifactError
 from wsi_features.files import replacing
 from wsi_features.stages.encoders import EncoderPlan, tilings
 from wsi_features.stages.lineage import Lineage, lineage_of
+from wsi_features.stages.segmenters import artefact_shares
 from wsi_features.stages.selection import tissue_tiles
 from wsi_features.stages.tissue import read_tissue
 from wsi_features.tiles import (
@@ -47,6 +50,7 @@ def tiles_with(slide_id: str, out: Outputs, tiling: str, wanted: str) -> TileTab
 def _make(lineage: Lineage, config: Config, recipe: TileRecipe, out: Outputs, tiling: str) -> TileTable:
     mask, about = read_tissue(lineage.slide_id, out, lineage.tissue(config))
     table = tissue_tiles(about, mask, recipe, lineage.tiles(config, recipe))
+    table = replace(table, extra={**table.extra, **artefact_shares(lineage.slide_id, out, about, table)})
     with replacing(out.tiles(tiling, lineage.slide_id)) as path:
         write_tiles(path, table)
     return table

@@ -21,6 +21,7 @@ from wsi_features.slides.identity import file_sha256
 from wsi_features.stages.isolation import Inspector
 from wsi_features.stages.lineage import Lineage, lineage_of
 from wsi_features.stages.opened import opened
+from wsi_features.stages.segmenters import CLASSES, LearnedTissue, learned_tissue, tissue_recipe_json
 from wsi_features.tissue import TissueMask, annotated_mask, mask_from_png, mask_mpp, otsu_segmenter, png_bytes, to_text
 
 _PICTURE_PX = 1024
@@ -80,17 +81,21 @@ def _make(
         size = slide.levels[0].size
         small = thumbnail(slide_id, slide, native, config.tissue.mpp)
         picture = _picture(slide_id, slide, native, small)
-    mask = _mask(row, config, small, size, native)
+        learned = _learned(row, config, slide, small, native)
+    mask = learned.mask if learned else _mask(row, config, small, size, native)
     extra = _about_mask(row, config, fingerprint)
     files = {
         "thumbnail.jpg": _jpeg(picture),
         "tissue.png": png_bytes(mask),
         "tissue.geojson": to_text(mask, mpp=native, class_name=config.tissue.annotation_class, extra=extra).encode(),
+        **(learned.files() if learned else {}),
     }
     digests = {file: hashlib.sha256(content).hexdigest() for file, content in files.items()}
     area = mask.area_mm2(native)
     about = preflight | {"tissue_mm2": area, "content": lineage.content, "fingerprint": fingerprint, "sha256": digests}
-    out.slide(slide_id, "preflight.json").unlink(missing_ok=True)
+    about |= learned.facts() if learned else {}
+    for file in ("preflight.json", CLASSES):
+        out.slide(slide_id, file).unlink(missing_ok=True)
     for file, content in files.items():
         write_bytes(out.slide(slide_id, file), content)
     write_json(out.slide(slide_id, "preflight.json"), about)
@@ -99,11 +104,25 @@ def _make(
 
 def _about_mask(row: ManifestRow, config: Config, fingerprint: str) -> dict[str, Any]:
     source = "annotations" if row.annotations else config.tissue.method
-    return {"fingerprint": fingerprint, "slide_id": row.slide_id, "source": source, "recipe": config.tissue.canonical()}
+    return {
+        "fingerprint": fingerprint,
+        "slide_id": row.slide_id,
+        "source": source,
+        "recipe": tissue_recipe_json(config.tissue),
+    }
 
 
 def _sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _learned(
+    row: ManifestRow, config: Config, slide: Slide, small: npt.NDArray[np.uint8], native: float
+) -> LearnedTissue | None:
+    """What the recipe's model makes of the slide, where there is one and nobody has drawn the tissue."""
+    if row.annotations or config.tissue.model is None:
+        return None
+    return learned_tissue(row.slide_id, slide, native, Size(small.shape[1], small.shape[0]), config)
 
 
 def _mask(row: ManifestRow, config: Config, small: npt.NDArray[np.uint8], size: Size, native: float) -> TissueMask:

@@ -45,7 +45,7 @@ def otsu_segmenter(recipe: TissueRecipe) -> Segmenter:
     def tissue(thumbnail: Image, mpp: float) -> Mask:
         saturation = _smooth(_saturation(thumbnail), recipe.median_um / mpp)
         coloured = saturation > saturation_threshold(saturation, recipe.min_saturation, recipe.sure_saturation)
-        closed = _close(coloured, recipe.closing_diameter_um / mpp)
+        closed = close_gaps(coloured, recipe.closing_diameter_um / mpp)
         return without_small(closed, min_piece=recipe.min_area_um2 / mpp**2, min_hole=recipe.min_hole_um2 / mpp**2)
 
     return tissue
@@ -112,7 +112,7 @@ def _smooth(image: Image, width: float) -> Image:
     return np.asarray(cv2.medianBlur(image, odd), dtype=np.uint8) if odd > 1 else image
 
 
-def _close(mask: Mask, diameter: float) -> Mask:
+def close_gaps(mask: Mask, diameter: float) -> Mask:
     """Close gaps narrower than a disc of `diameter` pixels; what lies beyond the border is glass."""
     import cv2
 

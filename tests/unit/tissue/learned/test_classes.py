@@ -31,11 +31,11 @@ def pointwise(pixels: np.ndarray) -> np.ndarray:
     return pixels[..., 0]
 
 
-def reader(picture: np.ndarray):  # noqa: ANN201
+def reader(picture: np.ndarray):
     return lambda x, y, width, height: picture[y : y + height, x : x + width]
 
 
-def mapped(picture: np.ndarray, size: Size, card: SegmenterCard = CARD, batch: int = 3, classify=pointwise) -> ClassMap:  # noqa: ANN001
+def mapped(picture: np.ndarray, size: Size, card: SegmenterCard = CARD, batch: int = 3, classify=pointwise) -> ClassMap:
     height, width = picture.shape[:2]
     slide = Size(width * 4, height * 4)
     return class_map(
@@ -93,7 +93,9 @@ def test_swapped_axes_would_show() -> None:
 
 def test_batches_change_nothing_where_the_network_sees_its_surroundings() -> None:
     def blurred(pixels: np.ndarray) -> np.ndarray:
-        return (pixels[..., 0].astype(int) + np.roll(pixels[..., 0], 1, axis=1) + np.roll(pixels[..., 0], 1, axis=2)) // 3
+        return (
+            pixels[..., 0].astype(int) + np.roll(pixels[..., 0], 1, axis=1) + np.roll(pixels[..., 0], 1, axis=2)
+        ) // 3
 
     maps = [mapped(noise(200, 130), Size(50, 33), batch=b, classify=blurred).classes for b in (1, 2, 5, 64)]
     assert all(np.array_equal(maps[0], other) for other in maps)

@@ -42,11 +42,8 @@ def test_windows_run_row_by_row_from_the_top_left() -> None:
 
 
 def test_a_picture_smaller_than_a_window_is_padded_with_white() -> None:
-    def read(x: int, y: int, width: int, height: int) -> np.ndarray:
-        return np.zeros((height, width, 3), np.uint8)
-
-    box = Region(0, 0, 40, 24)
-    pixels = pixels_of(Window(box, box), read, 64)
+    black, box = np.zeros((24, 40, 3), np.uint8), Region(0, 0, 40, 24)
+    pixels = pixels_of(Window(box, box), lambda *_: black, 64)
     assert pixels.shape == (64, 64, 3)
     assert not pixels[:24, :40].any()
     assert (pixels[24:] == 255).all()

@@ -7,6 +7,8 @@ that published files would not load; keys, shapes and outputs are compared with 
 
 from __future__ import annotations
 
+from typing import Any
+
 import timm
 import torch
 from torch import nn
@@ -64,7 +66,8 @@ class _UnetPlusPlusDecoder(nn.Module):
         self.blocks = nn.ModuleDict(blocks | {f"x_0_{last}": _Block(_OUT[-2], 0, _OUT[-1])})
 
     def forward(self, seen: list[torch.Tensor]) -> torch.Tensor:
-        last, nodes = len(seen) - 1, {}
+        last = len(seen) - 1
+        nodes: dict[tuple[int, int], torch.Tensor] = {}
         for j in range(last):
             for i in range(j, -1, -1):
                 coarse = seen[i] if i == j else nodes[i, j - 1]
@@ -86,7 +89,7 @@ def _node(i: int, j: int) -> _Block:
 class _Segmenter(nn.Module):
     def __init__(self, decoder: nn.Module, classes: int) -> None:
         super().__init__()
-        self.encoder = timm.create_model("efficientnet_b0", pretrained=False, num_classes=0)
+        self.encoder: Any = timm.create_model("efficientnet_b0", pretrained=False, num_classes=0)
         self.decoder = decoder
         self.segmentation_head = nn.Sequential(nn.Conv2d(_OUT[-1], classes, 3, padding=1))
 

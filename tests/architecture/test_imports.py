@@ -37,7 +37,7 @@ MAY_IMPORT = {
 """What each part may import of the package, besides itself."""
 
 HEAVY = {
-    "torch": {"encode", "tissue", "stages"},
+    "torch": {"encode", "tissue"},
     "torchvision": {"encode", "tissue"},
     "timm": {"encode", "tissue"},
     "huggingface_hub": {"encode"},

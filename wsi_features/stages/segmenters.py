@@ -203,14 +203,12 @@ def _hashed(path: Path, size: int, changed: int) -> str:  # noqa: ARG001 - a fil
 @lru_cache(maxsize=1)
 def _loaded(card_json: str, path: Path, digest: str, device: str) -> Classify:
     """The model on its device, loaded once for all slides of a job. Raises TissueModelError."""
-    import torch
-
     card = SegmenterCard.model_validate_json(card_json)
     with _of_segmenter(card):
         state, found = load_state(card.name, path, wanted_sha256=card.weights_sha256, rules=_rules(card))
         if found != digest or named_digest(path) not in (None, found):
             raise WeightsStoreError.other_content(card.name, str(path), found)
-    return predictor(card, state, str(path), torch.device(device))
+    return predictor(card, state, str(path), device)
 
 
 def _rules(card: SegmenterCard) -> Checkpoint:

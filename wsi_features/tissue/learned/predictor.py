@@ -27,20 +27,21 @@ UNDEFINED = 255
 _WHITE = 255
 
 
-def predictor(card: SegmenterCard, state: Mapping[str, torch.Tensor], source: str, device: torch.device) -> Classify:
+def predictor(card: SegmenterCard, state: Mapping[str, torch.Tensor], source: str, device: str) -> Classify:
     """The card's network with the tensors of `state`, which must be exactly its own. Raises TissueModelError.
 
     The class of a pixel is that with the greatest output, of equal ones the first. `source` names the weights file.
     """
     import torch
 
-    network = filled(card, state, source).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    mean, std = (torch.tensor(v, device=device).view(1, 3, 1, 1) for v in (card.mean, card.std))
-    half = card.precision == "fp16" and device.type == "cuda"  # on a CPU convolutions in fp16 take 90 times as long
+    place = torch.device(device)
+    network = filled(card, state, source).to(place, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    mean, std = (torch.tensor(v, device=place).view(1, 3, 1, 1) for v in (card.mean, card.std))
+    half = card.precision == "fp16" and place.type == "cuda"  # on a CPU convolutions in fp16 take 90 times as long
 
     def classify(pixels: U8) -> U8:
-        images = torch.from_numpy(np.ascontiguousarray(pixels)).to(device).permute(0, 3, 1, 2)
-        with torch.inference_mode(), torch.autocast(device.type, dtype=torch.float16, enabled=half):
+        images = torch.from_numpy(np.ascontiguousarray(pixels)).to(place).permute(0, 3, 1, 2)
+        with torch.inference_mode(), torch.autocast(place.type, dtype=torch.float16, enabled=half):
             out = network((images.float() / _WHITE - mean) / std)
             scores = (out["out"] if isinstance(out, dict) else out).float()
             labels = scores.argmax(dim=1)

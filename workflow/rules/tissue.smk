@@ -7,6 +7,6 @@ rule tissue:
     log:
         log_of("tissue"),
     threads:
-        1
+        threads_for_reading() if plan.config.tissue.model else 1
     shell:
         "{WSI} tissue --shard {wildcards.shard} --out {OUT:q} --config {CONFIG:q} --log {log:q}"

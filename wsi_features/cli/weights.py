@@ -18,9 +18,11 @@ _NAME = click.argument("name", metavar="ENCODER")
 _JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object for each file, one a line.")
 
 
-@click.group(short_help="Keep the weights of encoders: list, add, fetch, verify, export.")
+@click.group(short_help="Keep the weights of encoders and tissue models: list, add, fetch, verify, export.")
 def weights() -> None:
-    """Local weights files by their SHA-256, with source, revision and licence; embedding finds them by encoder.
+    """Local weights files by their SHA-256, with source, revision and licence; a run finds them by encoder.
+
+    Names of tissue models (`tissue.model`) are taken wherever ENCODER stands.
 
     They lie in the first folder of WSI_WEIGHTS, or in wsi_features/weights of your data folder. Further folders of
     WSI_WEIGHTS, separated by colons, are only read. No command but `fetch` uses a network.
@@ -68,10 +70,10 @@ def add_weights(
     """
     from wsi_features.encode.weights_store import WeightsRegistry
     from wsi_features.encode.weights_store.addition import added
-    from wsi_features.encode.weights_store.cards import card_of_weights
+    from wsi_features.stages.segmenters import weights_card
 
     registry = WeightsRegistry.of_environment()
-    entry = added(registry, card_of_weights(name), file, how=how, source=source, revision=revision, licence=licence)
+    entry = added(registry, weights_card(name), file, how=how, source=source, revision=revision, licence=licence)
     _tell_added(entry)
 
 
@@ -90,10 +92,10 @@ def fetch_weights(
     their page, and --accept-licence.
     """
     from wsi_features.encode.weights_store import WeightsRegistry
-    from wsi_features.encode.weights_store.cards import card_of_weights
     from wsi_features.encode.weights_store.hub import already_there, fetched, offer_of
+    from wsi_features.stages.segmenters import weights_card
 
-    registry, card = WeightsRegistry.of_environment(), card_of_weights(name)
+    registry, card = WeightsRegistry.of_environment(), weights_card(name)
     offer = offer_of(card, repository=repository, file=file, revision=revision)
     click.echo(f"file      {offer.address}, {size_text(offer.size) if offer.size else 'of unknown size'}")
     click.echo(f"revision  {offer.revision}")

@@ -52,7 +52,7 @@ class Outputs:
         return self.root / "records" / stage / f"{shard}.json"
 
     def slide(self, slide_id: str, file: str) -> Path:
-        """A slide's preflight.json, thumbnail.jpg, tissue.geojson or tissue.png."""
+        """A slide's preflight.json, thumbnail.jpg, tissue.geojson, tissue.png or classes.png."""
         return self.root / "slides" / slide_id / file
 
     def tiles(self, tiling: str, slide_id: str) -> Path:

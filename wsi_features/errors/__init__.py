@@ -9,6 +9,7 @@
     │   ├── AnnotationError         annotations
     │   ├── CoordinatesError        coordinates
     │   ├── SegmentationError       tissue
+    │   ├── TissueModelSlideError   tissue_model
     │   ├── StainFitError           stain_fit
     │   ├── StainKindError          not_he
     │   ├── NonFiniteFeaturesError  non_finite
@@ -24,6 +25,7 @@
         ├── OutputError             output
         ├── PromptError             prompts
         ├── CurationError           curation
+        ├── TissueModelError        tissue_model
         └── EncoderError            encoder
             ├── UnknownEncoderError
             ├── CardError
@@ -59,6 +61,7 @@ from wsi_features.errors.slides import CrashError, ResolutionError, SlideFileErr
 from wsi_features.errors.stain import StainContractError, StainFitError, StainKindError, StainTargetError
 from wsi_features.errors.store import ArtifactError, StoreError
 from wsi_features.errors.tissue import AnnotationError, SegmentationError
+from wsi_features.errors.tissue_models import TissueModelError, TissueModelSlideError
 from wsi_features.errors.weights import HubError, MissingWeightsError, WeightsStoreError
 
 __all__ = [
@@ -92,6 +95,8 @@ __all__ = [
     "StoreError",
     "ThresholdError",
     "TileReadError",
+    "TissueModelError",
+    "TissueModelSlideError",
     "UnknownEncoderError",
     "UsageError",
     "WeightsError",

@@ -78,7 +78,8 @@ def _resources() -> str:
     missing = [name for name in ("Snakefile", "workflow", "profiles", "resources") if not share(name).exists()]
     if missing:
         raise OSError(f"shipped files are missing: {', '.join(missing)}")
-    return f"workflow and {len(list(share('resources', 'encoders').glob('*.yaml')))} encoder cards found"
+    cards, models = (len(list(share("resources", name).glob("*.yaml"))) for name in ("encoders", "segmenters"))
+    return f"workflow, {cards} encoder cards and {models} tissue models found"
 
 
 def _weights() -> str:

@@ -16,6 +16,7 @@ from wsi_features.slides.identity import remote_fingerprint
 from wsi_features.slides.opening import check_file
 from wsi_features.slides.remote import is_remote
 from wsi_features.stages.annotated import Drawn, drawn_on
+from wsi_features.stages.segmenters import tissue_recipe_json
 from wsi_features.stain.recipe import is_he, stain_recipe_json, stain_version
 from wsi_features.tiles.recipe import TILES_VERSION, TileRecipe
 from wsi_features.tissue.recipe import TISSUE_VERSION
@@ -44,7 +45,7 @@ class Lineage:
     def tissue(self, config: Config) -> str:
         """The tissue mask."""
         upstream = [self.preflight(), self.drawn.for_tissue(config.tissue.annotation_class)]
-        return fingerprint("tissue", TISSUE_VERSION, config.tissue, upstream, self.content)
+        return fingerprint("tissue", TISSUE_VERSION, tissue_recipe_json(config.tissue), upstream, self.content)
 
     def tiles(self, config: Config, tiles: TileRecipe) -> str:
         """The tile table; `tiles` is resolved, without `auto`."""
@@ -112,7 +113,7 @@ def embed_recipe(config: Config, encoder: Json) -> Json:
 def recipes(config: Config, tiles: TileRecipe, encoder: Json) -> dict[str, Json]:
     """The recipes of all stages of one feature set, as they are recorded and hashed."""
     return {
-        "tissue": config.tissue.canonical(),
+        "tissue": tissue_recipe_json(config.tissue),
         "tiles": tiles.canonical(),
         "stain": stain_recipe_json(config.stain),
         "embed": embed_recipe(config, encoder),

@@ -25,6 +25,7 @@ from wsi_features.recipe import canonical_json, digest
 from wsi_features.slides.folders import companions
 from wsi_features.slides.remote import is_remote, remote_stamp
 from wsi_features.stages.encoders import EncoderPlan, encoder_plans, tilings
+from wsi_features.stages.segmenters import tissue_recipe_json
 from wsi_features.stain.recipe import stain_recipe_json
 
 
@@ -51,8 +52,9 @@ class Plan:
         return encoder_plans(self.config)
 
     def check(self, stages: Sequence[str]) -> None:
-        """Raise UsageError for what would stop `stages` on every slide: encoders, tiles, weights, stain target."""
+        """Raise UsageError for what would stop `stages` on every slide: encoders, tiles, weights, tissue model, stain target."""
         stain_recipe_json(self.config.stain)
+        tissue_recipe_json(self.config.tissue)
         for encoder in self.encoders:
             if "embed" in stages:
                 _ = encoder.weights
@@ -91,7 +93,7 @@ class Plan:
         # What lets a slide pass is no part of a fingerprint, but a slide that it refused must be looked at again.
         tissue, named = self.config.tissue, list(self.config.tiles.named_classes)
         passes = {"without_class": tissue.without_class} if tissue.without_class != "fail" else {}
-        return tissue.canonical() | passes | ({"classes": named} if named else {})
+        return tissue_recipe_json(tissue) | passes | ({"classes": named} if named else {})
 
     def _tiles_recipe(self) -> Any:
         tiles, found = self.config.tiles, {n: tiles.canonical() for n, tiles in tilings(self.encoders).items()}

@@ -19,6 +19,7 @@ from wsi_features.stages.marks import marked
 from wsi_features.stages.meter import Meter
 from wsi_features.stages.passes import embedding_work
 from wsi_features.stages.progress import Progress
+from wsi_features.stages.segmenters import release_tissue_model
 from wsi_features.stages.stain import stain_of
 from wsi_features.stages.tiles import tiles_of
 from wsi_features.stages.tissue import tissue_of
@@ -78,7 +79,10 @@ def _carried(row: ManifestRow, before: Sequence[Record]) -> SlideResult | None:
 def _work(stage: str, shards: Shards, config: Config, out: Outputs, progress: Progress) -> Iterator[Work]:
     if stage == "tissue":
         with Inspector(config.tuning.inspect_seconds, config.tuning.inspect_mib) as inspector:
-            yield partial(_one_by_one, stage, lambda row: tissue_of(row, config, out, inspector))
+            try:
+                yield partial(_one_by_one, stage, lambda row: tissue_of(row, config, out, inspector))
+            finally:
+                release_tissue_model()
     elif stage == "tiles":
         plans = encoder_plans(config)
         yield partial(_one_by_one, stage, lambda row: tiles_of(row, config, plans, out))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from wsi_features.files import read_json, replacing
 from wsi_features.stages.encoders import EncoderPlan, tiling_name, tilings
 from wsi_features.stages.lineage import Lineage, lineage_of
 from wsi_features.stages.restriction import emptiness, restricted
+from wsi_features.stages.segmenters import artefact_shares
 from wsi_features.stages.selection import tissue_tiles
 from wsi_features.stages.tile_sources import downsamples
 from wsi_features.stages.tissue import read_tissue
@@ -65,6 +67,7 @@ def _make(row: ManifestRow, lineage: Lineage, config: Config, recipe: TileRecipe
     listed = read_list(row.slide_id, Path(row.coordinates), downsamples(about)) if row.coordinates else None
     left = partial(restricted, row, lineage.drawn, recipe=recipe)
     table = tissue_tiles(about, mask, recipe, lineage.tiles(config, recipe), listed, left)
+    table = replace(table, extra={**table.extra, **artefact_shares(row.slide_id, out, about, table)})
     with replacing(out.tiles(tiling_name(recipe), row.slide_id)) as path:
         write_tiles(path, table)
     return table

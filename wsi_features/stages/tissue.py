@@ -22,6 +22,7 @@ from wsi_features.stages.annotated import check_drawn
 from wsi_features.stages.isolation import Inspector
 from wsi_features.stages.lineage import Lineage, lineage_of
 from wsi_features.stages.opened import opened
+from wsi_features.stages.segmenters import CLASSES, LearnedTissue, learned_tissue, tissue_recipe_json
 from wsi_features.stages.staging import near
 from wsi_features.tissue import (
     TissueMask,
@@ -93,17 +94,22 @@ def _make(
         size = slide.levels[0].size
         small = thumbnail(slide_id, slide, native, config.tissue.mpp)
         picture = _picture(slide_id, slide, native, small)
-    mask = _mask(row, config, _mask_source(row, config, lineage), small, size, native)
+        source = _mask_source(row, config, lineage)
+        learned = _learned(row, config, source, slide, Size(small.shape[1], small.shape[0]), native)
+    mask = learned.mask if learned else _mask(row, config, source, small, size, native)
     extra = _about_mask(row, config, lineage)
     files = {
         "thumbnail.jpg": _jpeg(picture),
         "tissue.png": png_bytes(mask),
         "tissue.geojson": to_text(mask, mpp=native, class_name=config.tissue.annotation_class, extra=extra).encode(),
+        **(learned.files() if learned else {}),
     }
     digests = {file: hashlib.sha256(content).hexdigest() for file, content in files.items()}
     area = mask.area_mm2(native)
     about = preflight | {"tissue_mm2": area, "content": lineage.content, "fingerprint": fingerprint, "sha256": digests}
-    out.slide(slide_id, "preflight.json").unlink(missing_ok=True)
+    about |= learned.facts() if learned else {}
+    for file in ("preflight.json", CLASSES):
+        out.slide(slide_id, file).unlink(missing_ok=True)
     for file, content in files.items():
         write_bytes(out.slide(slide_id, file), content)
     write_json(out.slide(slide_id, "preflight.json"), about)
@@ -115,7 +121,7 @@ def _about_mask(row: ManifestRow, config: Config, lineage: Lineage) -> dict[str,
         "fingerprint": lineage.tissue(config),
         "slide_id": row.slide_id,
         "source": _mask_source(row, config, lineage),
-        "recipe": config.tissue.canonical(),
+        "recipe": tissue_recipe_json(config.tissue),
     }
 
 
@@ -127,6 +133,15 @@ def _mask_source(row: ManifestRow, config: Config, lineage: Lineage) -> str:
 
 def _sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _learned(
+    row: ManifestRow, config: Config, source: str, slide: Slide, size: Size, native: float
+) -> LearnedTissue | None:
+    """What the recipe's model makes of the slide, where there is one and nobody has drawn the tissue."""
+    if source != "model":
+        return None
+    return learned_tissue(row.slide_id, slide, native, size, config)
 
 
 def _mask(

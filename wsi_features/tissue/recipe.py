@@ -11,7 +11,7 @@ from wsi_features.recipe import Json, Recipe
 TISSUE_VERSION = 2
 """Method version of the tissue stage. 2: glass is made white first, grey tissue is found by its texture, ink is left out."""
 
-Method = Literal["otsu", "hsv", "entropy", "tiatoolbox-otsu", "tiatoolbox-morphological"]
+Method = Literal["otsu", "hsv", "entropy", "tiatoolbox-otsu", "tiatoolbox-morphological", "model"]
 
 
 class TissueRecipe(Recipe):
@@ -23,7 +23,7 @@ class TissueRecipe(Recipe):
     method: Method = Field(
         "otsu",
         description="Segmentation: `otsu` (any stain, and fluorescence), `hsv` (one saturation for all slides), "
-        "`entropy` (texture: grey stains, unstained tissue), `tiatoolbox-otsu`, `tiatoolbox-morphological`",
+        "`entropy` (texture: grey stains, unstained tissue), `tiatoolbox-otsu`, `tiatoolbox-morphological`, or a learned `model`",
     )
     mpp: float = Field(8.0, ge=1, le=64, description="Microns per pixel of the thumbnail that is segmented")
     median_um: float = Field(24.0, ge=0, le=200, description="Width of the median filter; 0 leaves it out")
@@ -71,16 +71,37 @@ class TissueRecipe(Recipe):
         (), description="Values of the manifest's `mask` images that are tissue; without any, all but 0"
     )
 
+    model: str | None = Field(
+        None, description="Of method model: grandqc_tissue, grandqc_artefact, hest_tissue, or the path of a card file"
+    )
+    weights: str | None = Field(
+        None, description="Local weights file of the model; left out, the one in the weights registry"
+    )
+    keep_classes: tuple[str, ...] = Field(
+        (), description="Classes of the model that count as tissue besides its own, such as fold or out_of_focus"
+    )
+
     historical: ClassVar[dict[str, Any]] = {
         "exclude_pen": True,
         "min_darkness": 0.08,
         "window_um": 72.0,
         "mask_labels": [],
+        "model": None,
+        "keep_classes": [],
     }
 
     def canonical(self) -> Json:
-        """Without `without_class`, which lets a slide pass and changes no number."""
-        return {name: value for name, value in super().canonical().items() if name != "without_class"}
+        """Without `without_class`, which lets a slide pass, and the path of the weights, whose digest the stage adds."""
+        left_out = ("without_class", "weights")
+        return {name: value for name, value in super().canonical().items() if name not in left_out}
+
+    @model_validator(mode="after")
+    def _a_model_is_named_where_one_is_used(self) -> TissueRecipe:
+        if self.method == "model" and self.model is None:
+            raise ValueError("method model needs the name of a `model`")
+        if self.method != "model" and (self.model or self.weights or self.keep_classes):
+            raise ValueError(f"model, weights and keep_classes belong to method model, not to {self.method}")
+        return self
 
     @model_validator(mode="after")
     def _sure_is_not_below_least(self) -> TissueRecipe:

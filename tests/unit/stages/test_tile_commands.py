@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from wsi_features.cohort.manifest import manifest_of_output
 from wsi_features.cohort.marks import Marks, marks_of, read_marks
 from wsi_features.cohort.outputs import Outputs
 from wsi_features.cohort.records import read_record
-from wsi_features.errors import AnnotationError, ArtifactError
+from wsi_features.errors import AnnotationError, ArtifactError, CurationError
 from wsi_features.stages.annotation_marks import write_annotation_marks
 from wsi_features.stages.curate import CurateRequest, kept_tiles, thumbnail_of, tile_colours
 from wsi_features.store import FeatureStore
@@ -144,17 +145,17 @@ def test_the_colours_of_tiles_are_those_of_the_thumbnail_under_them(out: Outputs
     assert thumbnail_of(out, store).shape == (768, 1024, 3)
 
 
-def test_cellularity_needs_a_column_and_takes_the_tiles_of_most_nuclei(
-    out: Outputs, store: FeatureStore, capsys: pytest.CaptureFixture[str]
-) -> None:
-    asked = ["curate", str(out.root), "--method", "cellularity", "--tiles", "5"]
-    assert run_command(asked) == 2
-    assert "has no column 'nuclear_density' (it has 'tissue_share')" in capsys.readouterr().err
-    density = np.arange(len(store), dtype=np.float32)
-    store.columns["nuclear_density"] = density  # a store that was embedded with it
+def test_cellularity_takes_the_tiles_of_most_nuclei(out: Outputs, store: FeatureStore) -> None:
+    density = store.columns["nuclei_per_mm2"]
     kept = kept_tiles(out, store, CurateRequest("cellularity", tiles=5))
     assert kept.sum() == 5
-    assert density[kept].min() >= len(store) // 2
+    assert density[kept].min() >= np.median(density)
+
+
+def test_cellularity_of_a_store_without_that_column_is_refused(out: Outputs, store: FeatureStore) -> None:
+    bare = replace(store, attributes=store.attributes | {"column_names": ["tissue_share"]})
+    with pytest.raises(CurationError, match=r"has no column 'nuclei_per_mm2' \(it has 'tissue_share'\)"):
+        kept_tiles(out, bare, CurateRequest("cellularity", tiles=5))
 
 
 @pytest.mark.parametrize("asked", [[], ["--tiles", "3", "--percent", "4"], ["--percent", "0"], ["--tiles", "0"]])

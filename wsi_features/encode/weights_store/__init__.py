@@ -4,7 +4,17 @@
 """
 
 from wsi_features.encode.weights_store.folder import BadRecord, Entry, named_digest
-from wsi_features.encode.weights_store.record import WeightsRecord, key_of, weights_key
+from wsi_features.encode.weights_store.record import AnyCard, CheckedCard, WeightsRecord, key_of, weights_key
 from wsi_features.encode.weights_store.registry import WeightsRegistry
 
-__all__ = ["BadRecord", "Entry", "WeightsRecord", "WeightsRegistry", "key_of", "named_digest", "weights_key"]
+__all__ = [
+    "AnyCard",
+    "BadRecord",
+    "CheckedCard",
+    "Entry",
+    "WeightsRecord",
+    "WeightsRegistry",
+    "key_of",
+    "named_digest",
+    "weights_key",
+]

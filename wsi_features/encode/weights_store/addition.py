@@ -10,14 +10,14 @@ from wsi_features.encode.card import EncoderCard
 from wsi_features.encode.loading import check_file
 from wsi_features.encode.weights import sha256_of
 from wsi_features.encode.weights_store.folder import Entry, put_copy, put_link
-from wsi_features.encode.weights_store.record import WeightsRecord, key_of
+from wsi_features.encode.weights_store.record import AnyCard, WeightsRecord, key_of
 from wsi_features.encode.weights_store.registry import WeightsRegistry
 from wsi_features.errors import WeightsError, WeightsStoreError
 
 
 def added(
     registry: WeightsRegistry,
-    card: EncoderCard,
+    card: AnyCard,
     file: Path,
     *,
     how: Literal["copy", "link"] = "copy",
@@ -36,14 +36,17 @@ def added(
 
 
 def checked_record(
-    card: EncoderCard, file: Path, *, source: str, revision: str, licence: str | None = None, name: str | None = None
+    card: AnyCard, file: Path, *, source: str, revision: str, licence: str | None = None, name: str | None = None
 ) -> WeightsRecord:
     """The record of a file that fits the card; `name` is the published one where it differs. Raises WeightsError."""
     if not card.needs_weights:
         raise WeightsStoreError.takes_none(card.name)
     if not file.is_file():
         raise WeightsError.no_file(card.name, str(file))
-    check_file(card, file)
+    if isinstance(card, EncoderCard):
+        check_file(card, file)
+    else:
+        card.check(file)
     try:
         digest, size = sha256_of(file), file.stat().st_size
     except OSError as error:

@@ -13,12 +13,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, cast
 
-from wsi_features.encode.card import EncoderCard
 from wsi_features.encode.weights import sha256_of
 from wsi_features.encode.weights_store.addition import checked_record
 from wsi_features.encode.weights_store.folder import FETCHING, Entry, put_moved
 from wsi_features.encode.weights_store.hub_address import HubAddress, hub_address
-from wsi_features.encode.weights_store.record import WeightsRecord, key_of, slug
+from wsi_features.encode.weights_store.record import AnyCard, WeightsRecord, key_of, slug
 from wsi_features.encode.weights_store.registry import WeightsRegistry
 from wsi_features.errors import HubError, WeightsError, WeightsStoreError, one_line
 
@@ -43,7 +42,7 @@ class Offer:
 
 
 def offer_of(
-    card: EncoderCard, *, repository: str | None = None, file: str | None = None, revision: str | None = None
+    card: AnyCard, *, repository: str | None = None, file: str | None = None, revision: str | None = None
 ) -> Offer:
     """Ask the hub for the file of a card; nothing is downloaded. Raises HubError and WeightsStoreError.
 
@@ -76,7 +75,7 @@ def offer_of(
     )
 
 
-def already_there(registry: WeightsRegistry, card: EncoderCard, offer: Offer) -> Entry | None:
+def already_there(registry: WeightsRegistry, card: AnyCard, offer: Offer) -> Entry | None:
     """The offered file where the registry has it whole."""
     for entry in registry.known(key_of(card)):
         same = entry.record.sha256 == offer.sha256 and entry.file.is_file()
@@ -85,7 +84,7 @@ def already_there(registry: WeightsRegistry, card: EncoderCard, offer: Offer) ->
     return None
 
 
-def fetched(registry: WeightsRegistry, card: EncoderCard, offer: Offer, *, accepted: bool) -> Entry:
+def fetched(registry: WeightsRegistry, card: AnyCard, offer: Offer, *, accepted: bool) -> Entry:
     """Download an offered file, check it and put it into the registry.
 
     A gated one needs `accepted`: that its licence was read. Raises HubError, WeightsError and WeightsStoreError;
@@ -112,7 +111,7 @@ def _half_arrived(staging: Path) -> bool:
     return any(path.stat().st_size for path in staging.rglob("*.incomplete"))
 
 
-def _record(card: EncoderCard, offer: Offer, arrived: Path) -> WeightsRecord:
+def _record(card: AnyCard, offer: Offer, arrived: Path) -> WeightsRecord:
     record = checked_record(
         card,
         arrived,
@@ -153,7 +152,7 @@ def _file_in(key: str, address: HubAddress, info: ModelInfo, wanted: str | None)
     raise HubError.which_file(key, address.repository, likely)
 
 
-def _licence(card: EncoderCard, info: ModelInfo) -> str:
+def _licence(card: AnyCard, info: ModelInfo) -> str:
     """The card's licence; the hub's where the card knows none, or beside it where it says another."""
     stated = info.card_data
     hub = str(getattr(stated, "license_name", None) or getattr(stated, "license", None) or "")

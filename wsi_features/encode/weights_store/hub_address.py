@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from wsi_features.encode.card import EncoderCard
+from wsi_features.encode.weights_store.record import AnyCard
 
 Kind = Literal["model", "space", "dataset"]
 
@@ -45,6 +45,6 @@ def address_in(source: str) -> HubAddress | None:
     return HubAddress(found["repository"], found["file"], _FOLDERS[found["folder"]]) if found else None
 
 
-def hub_address(card: EncoderCard) -> HubAddress | None:
+def hub_address(card: AnyCard) -> HubAddress | None:
     """Where a card's weights are; None for a card that is published elsewhere."""
     return address_in(card.source)

@@ -6,12 +6,47 @@ It says nothing of who put it there: no user, host or path, so that a folder can
 from __future__ import annotations
 
 from datetime import date
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from wsi_features.encode.card import EncoderCard
 from wsi_features.encode.registry import LIBRARIES
+
+
+class CheckedCard(Protocol):
+    """The card of something else than an encoder that has weights; it checks a file itself."""
+
+    @property
+    def name(self) -> str:
+        """Unique, also among encoders."""
+
+    @property
+    def licence(self) -> str:
+        """Of the weights."""
+
+    @property
+    def source(self) -> str:
+        """Where they are published."""
+
+    @property
+    def gated(self) -> bool | None:
+        """Whether access must be asked for; None: not known."""
+
+    @property
+    def weights_sha256(self) -> str | None:
+        """Checked when known."""
+
+    @property
+    def needs_weights(self) -> bool:
+        """Whether there are any."""
+
+    def check(self, file: Path) -> None:
+        """Refuse a file that does not fit to the last key and shape. Raises UsageError."""
+
+
+AnyCard = EncoderCard | CheckedCard
 
 
 class WeightsRecord(BaseModel):
@@ -36,7 +71,7 @@ def weights_key(name: str) -> str:
     return name if not colon or before in LIBRARIES else before
 
 
-def key_of(card: EncoderCard) -> str:
+def key_of(card: AnyCard) -> str:
     """The same, of a card."""
     return weights_key(card.name)
 

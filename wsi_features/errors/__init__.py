@@ -11,8 +11,10 @@
     │   ├── NonFiniteFeaturesError  non_finite
     │   ├── SlideScaleError         scale
     │   ├── ArtifactError           artifact
+    │   ├── ClaimedError            claimed
     │   └── StoreError              store
     ├── DeviceLostError             the job fails: device_lost             exit 3
+    ├── StorageError                the job fails: storage                 exit 3
     └── UsageError                  nothing is started                     exit 2
         ├── ConfigError             config
         │   └── StainTargetError    config
@@ -49,7 +51,7 @@ from wsi_features.errors.programs import LibraryError, ProgramError
 from wsi_features.errors.prompts import PromptError
 from wsi_features.errors.slides import CrashError, ResolutionError, SlideFileError, TileReadError
 from wsi_features.errors.stain import StainFitError, StainTargetError
-from wsi_features.errors.store import ArtifactError, StoreError
+from wsi_features.errors.store import ArtifactError, ClaimedError, StorageError, StoreError
 from wsi_features.errors.tissue import AnnotationError
 from wsi_features.errors.weights import HubError, MissingWeightsError, WeightsStoreError
 
@@ -57,6 +59,7 @@ __all__ = [
     "AnnotationError",
     "ArtifactError",
     "CardError",
+    "ClaimedError",
     "ConfigError",
     "CrashError",
     "DeviceLostError",
@@ -76,6 +79,7 @@ __all__ = [
     "SlideScaleError",
     "StainFitError",
     "StainTargetError",
+    "StorageError",
     "StoreError",
     "TileReadError",
     "UnknownEncoderError",

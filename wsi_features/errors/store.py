@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 from typing import ClassVar
 
-from wsi_features.errors.base import SlideError
+from wsi_features.errors.base import SlideError, WsiFeaturesError
 
 
 class ArtifactError(SlideError):
@@ -29,6 +30,70 @@ class ArtifactError(SlideError):
     def damaged(cls, slide_id: str, what: str, path: str, why: str) -> ArtifactError:
         """Cut short or edited by hand."""
         return cls(f"slide {slide_id!r}: {what} {path!r} cannot be read ({why}). Delete it and run its stage again.")
+
+
+class StorageError(WsiFeaturesError):
+    """The disk of the output folder takes nothing more: the job ends, since no other slide could be written either."""
+
+    reason: ClassVar[str] = "storage"
+
+    _FULL = (errno.ENOSPC, errno.EDQUOT)
+    _LOST = (errno.EROFS, errno.EIO, errno.ESTALE, errno.ENODEV, errno.ENXIO, errno.ENOTCONN, errno.ETIMEDOUT)
+
+    @classmethod
+    def is_behind(cls, error: OSError) -> bool:
+        """Whether an error of writing is the disk's, not of one file."""
+        return error.errno in (*cls._FULL, *cls._LOST)
+
+    @classmethod
+    def is_full(cls, error: OSError) -> bool:
+        """Whether an error can only come of writing, to a disk without room."""
+        return error.errno in (*cls._FULL, errno.EROFS)
+
+    @classmethod
+    def refused(cls, slide_id: str, folder: str, why: str) -> StorageError:
+        """In the middle of the work."""
+        return cls(
+            f"slide {slide_id!r}: the disk under {folder!r} takes nothing more ({why}). Make room or repair it, "
+            "then rerun: finished work is kept and taken up."
+        )
+
+    @classmethod
+    def during(cls, what: str, why: str) -> StorageError:
+        """While something other than a store is written."""
+        return cls(
+            f"{what}: the disk of the output folder takes nothing more ({why}). Make room or repair it, then rerun."
+        )
+
+    @classmethod
+    def no_room(cls, folder: str, needed: int, found: int) -> StorageError:
+        """Known before the work begins."""
+        return cls(
+            f"the disk under {folder!r} has {found / 2**30:.2f} GiB free, and the features of these slides need "
+            f"{needed / 2**30:.2f} GiB. Make room, or choose an --out with more, then rerun: finished work is kept."
+        )
+
+
+class ClaimedError(SlideError):
+    """Another job makes the store at this moment."""
+
+    reason: ClassVar[str] = "claimed"
+
+    @classmethod
+    def held(cls, slide_id: str, path: str, owner: str) -> ClaimedError:
+        """The other job lives."""
+        return cls(
+            f"slide {slide_id!r}: its feature store {path!r} is being made by {owner}, and one job at a time may do that. "
+            "Rerun when the other has ended."
+        )
+
+    @classmethod
+    def lost(cls, slide_id: str, path: str) -> ClaimedError:
+        """This job was silent for too long."""
+        return cls(
+            f"slide {slide_id!r}: another job has taken over its feature store {path!r}, since this one was silent for "
+            "too long. Rerun when the other has ended."
+        )
 
 
 class StoreError(SlideError):

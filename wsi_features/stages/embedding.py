@@ -76,6 +76,11 @@ class Embedding:
         """Whether it surely computes on the CPU; loads no library to find out."""
         return self.plan.card.builder == "histo-texture" or not may_compute_elsewhere(self.config.tuning.device)
 
+    @property
+    def folder(self) -> Path:
+        """Where all its stores lie."""
+        return self.out.features / self.feature_set
+
     def target(self, slide_id: str) -> Path:
         """Where the store of a slide lies."""
         return self.out.store(self.feature_set, slide_id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -12,6 +13,7 @@ from wsi_features.cohort.outputs import Outputs
 from wsi_features.cohort.records import Record, SlideResult, read_record, write_record
 from wsi_features.config import Config
 from wsi_features.encode.device.uploads import Uploads
+from wsi_features.errors import ClaimedError
 from wsi_features.stages.boundary import guarded
 from wsi_features.stages.crash import CrashWatch
 from wsi_features.stages.embed import EmbeddingPass
@@ -20,6 +22,7 @@ from wsi_features.stages.encoders import encoder_plans
 from wsi_features.stages.isolation import Inspector
 from wsi_features.stages.meter import Meter
 from wsi_features.stages.progress import Progress
+from wsi_features.stages.room import require_room
 from wsi_features.stages.stain import stain_of
 from wsi_features.stages.tiles import tiles_of
 from wsi_features.stages.tissue import tissue_of
@@ -32,6 +35,9 @@ Shards = Mapping[str, Sequence[ManifestRow]]
 
 UPSTREAM = {"tissue": (), "tiles": ("tissue",), "stain": ("tissue",), "embed": ("tiles", "stain")}
 """The stages whose result a stage needs."""
+
+_LOOK_AGAIN_SECONDS = 5.0
+"""Until a claimed slide is tried again."""
 
 _log = logging.getLogger("wsi_features")
 
@@ -116,10 +122,40 @@ def _in_one_pass(
     watch: CrashWatch,
     meter: Meter,
 ) -> Results:
-    """Slides of which one crashed the process before come last, each in a pass of its own."""
-    together = [row for row in rows if row.slide_id not in watch.alone]
-    for group in (together, *([row] for row in rows if row.slide_id in watch.alone)):
+    """Slides of which one crashed the process before come last, each in a pass of its own.
+
+    Slides that another job embeds at the time are waited for after all others.
+    """
+    require_room(rows, embeddings)
+
+    def passed(group: Sequence[ManifestRow]) -> Results:
         with EmbeddingPass(embeddings, config, progress, meter, watch.current) as embedding_pass:
             yield from embedding_pass.results(group)
+
+    def whole() -> Results:
+        together = [row for row in rows if row.slide_id not in watch.alone]
+        for group in (together, *([row] for row in rows if row.slide_id in watch.alone)):
+            yield from passed(group)
+
+    yield from _claimed_last(whole(), passed, config.tuning.claim_seconds)
     meter.encoders = {e.plan.card.name: share for e in embeddings if (share := e.share) is not None}
     meter.notes = tuple(note for embedding in embeddings for note in embedding.notes)
+
+
+def _claimed_last(results: Results, passed: Callable[[Sequence[ManifestRow]], Results], seconds: float) -> Results:
+    """The results, where slides that another job has claimed are tried again for so long."""
+    until = time.monotonic() + seconds
+    while True:
+        claimed = []
+        for row, result in results:
+            if result.reason == ClaimedError.reason:
+                claimed.append((row, result))
+            else:
+                yield row, result
+        left = until - time.monotonic()
+        if not claimed or left <= 0:
+            yield from claimed
+            return
+        _log.info("waiting for other jobs with %s", ", ".join(row.slide_id for row, _ in claimed))
+        time.sleep(min(left, _LOOK_AGAIN_SECONDS))
+        results = passed([row for row, _ in claimed])

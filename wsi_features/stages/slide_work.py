@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from wsi_features.cohort.manifest import ManifestRow
 from wsi_features.cohort.records import SlideResult
+from wsi_features.errors import SlideError
 from wsi_features.stages.boundary import slide_boundary
 from wsi_features.stages.embedding import Embedding
 from wsi_features.stages.lineage import Lineage, lineage_of
@@ -20,7 +21,7 @@ from wsi_features.stages.stain import stain_with
 from wsi_features.stages.store_task import StoreTask, store_result
 from wsi_features.stages.tiles import tiles_with
 from wsi_features.stain import Identity, StainTransform
-from wsi_features.store import is_complete, sweep
+from wsi_features.store import Claims, is_complete
 from wsi_features.tiles import TileTable
 
 Watched = Callable[[ManifestRow], AbstractContextManager[None]]
@@ -43,6 +44,13 @@ class Part:
         Not where a device could do it.
         """
         return all(task.embedding.on_host for task in self.tasks)
+
+    @property
+    def first(self) -> int:
+        """The row to read from: the first that a store needs, or the first of its batch, whose border must stay."""
+        first = min(task.first for task in self.tasks)
+        batch = self.tasks[0].embedding.config.tuning.batch
+        return first if first == len(self.table) else first // batch * batch
 
     def finish(self, tiles: npt.NDArray[np.uint8]) -> None:
         """Normalise the tiles in place."""
@@ -75,7 +83,7 @@ class SlideWork:
         return merged_result(results, perf_counter() - self.started)
 
 
-def planned(row: ManifestRow, embeddings: Sequence[Embedding], watched: Watched) -> SlideWork:
+def planned(row: ManifestRow, embeddings: Sequence[Embedding], watched: Watched, claims: Claims) -> SlideWork:
     """The work on one slide; what keeps it from being done is among its results already."""
     work = SlideWork(row)
     with slide_boundary(row.slide_id, "embed", partial(work.fail, embeddings)):
@@ -84,12 +92,12 @@ def planned(row: ManifestRow, embeddings: Sequence[Embedding], watched: Watched)
         for tiling in dict.fromkeys(embedding.plan.tiling for embedding in embeddings):
             group = [embedding for embedding in embeddings if embedding.plan.tiling == tiling]
             with slide_boundary(row.slide_id, "embed", partial(work.fail, group)):
-                part = _part(work, lineage, group)
+                part = _part(work, lineage, group, claims)
                 work.parts += [part] if part.tasks else []
     return work
 
 
-def _part(work: SlideWork, lineage: Lineage, group: Sequence[Embedding]) -> Part:
+def _part(work: SlideWork, lineage: Lineage, group: Sequence[Embedding], claims: Claims) -> Part:
     """The stores of these encoders that are not complete; the results of the others are noted."""
     plan, config, out, slide_id = group[0].plan, group[0].config, group[0].out, work.row.slide_id
     table = tiles_with(slide_id, out, plan.tiling, lineage.tiles(config, plan.tiles))
@@ -98,16 +106,34 @@ def _part(work: SlideWork, lineage: Lineage, group: Sequence[Embedding]) -> Part
         with slide_boundary(slide_id, "embed", partial(work.fail, [embedding])):
             if len(table):  # where there are no tiles, their scale does not matter
                 embedding.plan.check_slide(slide_id, table.scale)
-            if is_complete(embedding.target(slide_id), embedding.wanted(lineage)):
-                work.results[embedding.feature_set] = store_result(embedding, lineage, table, reused=True)
-            else:
-                sweep(embedding.target(slide_id))
-                part.tasks.append(StoreTask(embedding, lineage, table))
-    if part.tasks and len(table):  # without tiles a stain that could not be fitted is not missed
-        part.stain = stain_with(slide_id, out, config.stain.method, lineage.stain(config))
+            part.tasks += _task(work, lineage, embedding, table, claims)
+    try:
+        if part.tasks and len(table):  # without tiles a stain that could not be fitted is not missed
+            part.stain = stain_with(slide_id, out, config.stain.method, lineage.stain(config))
+    except SlideError:
         for task in part.tasks:
-            task.stain = part.stain
+            task.abandon()
+        raise
+    for task in part.tasks:
+        task.stain = part.stain
+        with slide_boundary(slide_id, "embed", task.fail):
+            task.resume()
     return part
+
+
+def _task(
+    work: SlideWork, lineage: Lineage, embedding: Embedding, table: TileTable, claims: Claims
+) -> Iterator[StoreTask]:
+    """The store of one encoder, claimed, unless it is complete. Raises ClaimedError when another job makes it."""
+    target, wanted = embedding.target(work.row.slide_id), embedding.wanted(lineage)
+    task = None if is_complete(target, wanted) else StoreTask(embedding, lineage, table, claims)
+    if task is not None and is_complete(target, wanted):  # it was published before the claim was given
+        task.abandon()
+        task = None
+    if task is None:
+        work.results[embedding.feature_set] = store_result(embedding, lineage, table, reused=True)
+    else:
+        yield task
 
 
 def merged_result(results: dict[str, SlideResult], seconds: float) -> SlideResult:

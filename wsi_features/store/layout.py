@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
 
 from wsi_features.recipe import Json
 
@@ -21,6 +24,9 @@ FORMAT_VERSION = 1
 
 CHUNK_ROWS = 4096
 """Rows of `features` in one file: 12 MiB at float16 x 1536, so a slide is a few dozen files at most."""
+
+_SMALL_FILES = 64 * 1024
+"""Metadata, the journal of a small store, and the ends of blocks of the file system."""
 
 FeatureDtype = Literal["float16", "float32"]
 FEATURE_DTYPES: tuple[FeatureDtype, ...] = ("float16", "float32")
@@ -58,6 +64,13 @@ def array_specs(rows: int, dim: int, columns: int, dtype: FeatureDtype) -> dict[
         ArraySpec("columns", "float32", (rows, columns), (all_rows, max(1, columns)), nan, ("tile", "column")),
     )
     return {spec.name: spec for spec in specs}
+
+
+def bytes_of_store(rows: int, dim: int, dtype: FeatureDtype, columns: int = 8) -> int:
+    """About how many bytes a store takes: its chunks in full, and a little for what is small."""
+    specs = array_specs(rows, dim, columns, dtype).values()
+    chunks = [(-(-spec.shape[0] // spec.chunks[0]), prod(spec.chunks), spec.dtype) for spec in specs]
+    return sum(count * size * np.dtype(kind).itemsize for count, size, kind in chunks) + _SMALL_FILES
 
 
 def create_array(root: Path, spec: ArraySpec) -> zarr.Array[Any]:

@@ -69,8 +69,8 @@ class StorageError(WsiFeaturesError):
     def no_room(cls, folder: str, needed: int, found: int) -> StorageError:
         """Known before the work begins."""
         return cls(
-            f"the disk under {folder!r} has {found / 2**30:.2f} GiB free, and the features of these slides need "
-            f"{needed / 2**30:.2f} GiB. Make room, or choose an --out with more, then rerun: finished work is kept."
+            f"the disk under {folder!r} has {_size(found)} free, and the features of these slides need "
+            f"{_size(needed)}. Make room, or choose an --out with more, then rerun: finished work is kept."
         )
 
 
@@ -170,3 +170,7 @@ class StoreError(SlideError):
     def inconsistent(cls, path: str, what: str, found: object, wanted: object) -> StoreError:
         """Arrays that do not belong together."""
         return cls(f"feature store {path!r}: {what} is {found}, wanted {wanted}. Delete the store and embed again.")
+
+
+def _size(count: int) -> str:
+    return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{count / 2**20:.1f} MiB"

@@ -57,17 +57,19 @@ def exit_code(work: Callable[[], int], tell: Callable[[str], None]) -> int:
     except SlideError as error:
         tell(one_line(error))
         return SOME_FAILED
-    except (StorageError, DeviceLostError) as error:
-        _log.exception("the job ends")
-        tell(one_line(error))
-        return INTERNAL
     except KeyboardInterrupt:
         tell("interrupted; finished work is kept and the same command goes on from there")
         return INTERRUPTED
     except Exception as error:  # noqa: BLE001 - the boundary
-        if isinstance(error, OSError) and StorageError.is_full(error):
-            tell(str(StorageError.during("writing", error.strerror or str(error))))
-            return INTERNAL
-        _log.exception("internal error")
-        tell(f"internal error: {type(error).__name__}: {one_line(error)}. The log has the traceback.")
+        _log.exception("the job ends")
+        tell(_ending(error))
         return INTERNAL
+
+
+def _ending(error: Exception) -> str:
+    """One line for what ends a whole job."""
+    if isinstance(error, StorageError | DeviceLostError):
+        return one_line(error)
+    if isinstance(error, OSError) and StorageError.is_full(error):
+        return str(StorageError.during("writing", error.strerror or str(error)))
+    return f"internal error: {type(error).__name__}: {one_line(error)}. The log has the traceback."

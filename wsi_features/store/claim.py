@@ -141,6 +141,16 @@ def claim_folder(target: Path) -> Path:
     return target.parent / f".{target.name}.claim"
 
 
+def sweep_claims(folder: Path) -> None:
+    """Delete the claims in `folder` whose owners are known to be dead."""
+    for place in folder.glob(".*.zarr.claim"):
+        with suppress(OSError):  # it is being released, or was taken meanwhile
+            for file in place.iterdir():
+                if owner.named(file.name, "") and owner.life(file.name) == "dead":
+                    file.unlink(missing_ok=True)
+            place.rmdir()
+
+
 def is_held(file: Path, own: Path, stale_seconds: float) -> bool:
     """Whether the owner of a claim's `file` lives; `own` is a file of this process on the same file system.
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from wsi_features.errors import StoreError
 from wsi_features.recipe import Json
+from wsi_features.store.claim import sweep_claims
 from wsi_features.store.commit import FileEntry, read_record
 from wsi_features.store.journal import ChunkNote, Journal, read_journal
 from wsi_features.store.layout import FEATURES
@@ -54,8 +55,9 @@ def work_directory(target: Path, about: Json, left: Sequence[Path]) -> tuple[Pat
 def sweep_finished(folder: Path) -> list[Path]:
     """Delete what dead writers left in `folder` of stores that are there by now; returns the paths.
 
-    What another run may go on with stays, and so does what belongs to an owner that may live.
+    What another run may go on with stays, and so does what belongs to an owner that may live. Claims of the dead go too.
     """
+    sweep_claims(folder)
     dead = [left for left in leftovers(folder) if left.life == "dead"]
     done = [left.path for left in dead if not _is_of_use(left.path, left.target)]
     for path in done:

@@ -52,7 +52,10 @@ class Claim:
 
         Half of a claim's age: work is touched less often than the claim that goes with it.
         """
-        return self.file.stat().st_mtime - STALE_SECONDS / 2
+        try:
+            return self.file.stat().st_mtime - STALE_SECONDS / 2
+        except FileNotFoundError:
+            raise ClaimedError.lost(self.target.stem, str(self.target)) from None
 
     def require(self) -> None:
         """Raise ClaimedError when another job has taken over."""

@@ -79,14 +79,7 @@ def seal(root: Path, fingerprint: str, rows: int, dim: int, flushed: Iterable[Fi
 
 def read_record(root: Path) -> CommitRecord:
     """The commit record of the store at `root`. Raises StoreError for anything but a valid one."""
-    try:
-        content = (root / COMMIT_FILE).read_bytes()
-    except (FileNotFoundError, NotADirectoryError):
-        if not root.is_dir():
-            raise StoreError.absent(str(root)) from None
-        raise StoreError.uncommitted(str(root), f"no {COMMIT_FILE}") from None
-    except OSError as error:
-        raise StoreError.unreadable(str(root), COMMIT_FILE, error.strerror or str(error)) from error
+    content = _record_bytes(root)
     _require_known_version(root, content)
     try:
         record = CommitRecord.model_validate_json(content)
@@ -95,6 +88,27 @@ def read_record(root: Path) -> CommitRecord:
     if record.to_bytes() != content:
         raise StoreError.uncommitted(str(root), f"{COMMIT_FILE} is not in canonical form")
     return record
+
+
+def _record_bytes(root: Path) -> bytes:
+    """The record file of a store. Raises StoreError."""
+    try:
+        found = _bytes_if_there(root / COMMIT_FILE)
+        there = found is not None or root.is_dir()
+        if found is None and there:  # looked for twice: a whole store may have appeared in between
+            found = _bytes_if_there(root / COMMIT_FILE)
+    except OSError as error:
+        raise StoreError.unreadable(str(root), COMMIT_FILE, error.strerror or str(error)) from error
+    if found is None:
+        raise StoreError.uncommitted(str(root), f"no {COMMIT_FILE}") if there else StoreError.absent(str(root))
+    return found
+
+
+def _bytes_if_there(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
 
 
 def verify_files(root: Path, record: CommitRecord) -> None:

@@ -3,6 +3,7 @@
 Names are imported without loading zarr: it is loaded when arrays are written or read.
 """
 
+from wsi_features.store.checks import checked
 from wsi_features.store.claim import Claim, Claims
 from wsi_features.store.content import StoreContent
 from wsi_features.store.layout import bytes_of_store
@@ -22,6 +23,7 @@ __all__ = [
     "abandoned",
     "bytes_of_store",
     "bytes_of_work",
+    "checked",
     "find_stores",
     "is_complete",
     "sweep",

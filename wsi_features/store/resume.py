@@ -24,7 +24,7 @@ def work_left(target: Path, silent_since: float = 0.0) -> list[Path]:
     as left. The caller holds the claim.
     """
     found = [left for left in leftovers(target.parent) if left.target == target and left.life != "alive"]
-    return [left.path for left in found if left.life == "dead" or _changed(left.path) < silent_since]
+    return [left.path for left in found if left.life == "dead" or left.changed() < silent_since]
 
 
 def work_directory(target: Path, about: Json, left: Sequence[Path]) -> tuple[Path, Journal, list[ChunkNote]]:
@@ -124,14 +124,3 @@ def _clear(root: Path, keep: set[str]) -> None:
                 path.unlink()
         if folder != str(root) and not any(Path(folder).iterdir()):
             Path(folder).rmdir()
-
-
-def _changed(path: Path) -> float:
-    """When a work directory was last added to."""
-    times = [0.0]
-    for place in (path, path / STORE, path / JOURNAL, path / STORE / FEATURES / "c"):
-        try:
-            times.append(place.stat().st_mtime)
-        except OSError:
-            continue
-    return max(times)

@@ -12,6 +12,7 @@ import errno
 import os
 import re
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -25,6 +26,7 @@ from wsi_features.store.reader import is_complete
 STORE, JOURNAL = "store", "journal"
 """What a work directory holds."""
 
+_LONG_SECONDS = 24 * 3600.0
 _OCCUPIED = (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR)
 _LEFT = re.compile(rf"\.(?P<target>.+\.zarr)\.(?P<owner>{owner.OWNER})(?:\.old|\.claim)?")
 
@@ -40,6 +42,10 @@ class Left(NamedTuple):
     def life(self) -> owner.Life:
         """Whether its owner lives."""
         return owner.life(self.owner)
+
+    def changed(self) -> float:
+        """When it was last added to, by the file system's clock."""
+        return max(map(_time_of, (self.path, *(self.path / name for name in (STORE, JOURNAL, f"{STORE}/features/c")))))
 
 
 def make_work_directory(target: Path) -> Path:
@@ -100,10 +106,15 @@ def leftovers(folder: Path) -> list[Left]:
 
 
 def abandoned(root: Path) -> list[Path]:
-    """The work directories below `root` whose writers were killed on this machine, sorted; nothing is deleted."""
+    """What writers below `root` left that were killed, sorted; nothing is deleted.
+
+    Of a writer of another machine nobody can tell from here whether it lives: a day's silence is taken for its end.
+    """
     found: list[Path] = []
+    long_ago = time.time() - _LONG_SECONDS
     for folder, below, _ in os.walk(root):
-        found += [left.path for left in leftovers(Path(folder)) if left.life == "dead"]
+        left = leftovers(Path(folder))
+        found += [it.path for it in left if it.life == "dead" or (it.life == "unknown" and it.changed() < long_ago)]
         below[:] = [name for name in below if ".zarr" not in name]
     return sorted(found)
 
@@ -130,6 +141,13 @@ def writing(target: Path) -> Iterator[None]:
         if StorageError.is_behind(error):
             raise StorageError.refused(target.stem, str(target.parent), error.strerror or str(error)) from error
         raise StoreError.unwritable(str(target), error.strerror or str(error)) from error
+
+
+def _time_of(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def _moved_in(root: Path, target: Path) -> bool:

@@ -195,6 +195,14 @@ def test_abandoned_work_is_found_in_every_folder_below_and_left_there(tmp_path: 
     assert all(path.exists() for path in dead)
 
 
+def test_work_of_another_machine_is_abandoned_after_a_day_of_silence(tmp_path: Path) -> None:
+    foreign = left_behind(tmp_path / "s1.zarr", host="01234567")
+    assert abandoned(tmp_path) == []
+    for path in (foreign, *foreign.rglob("*")):
+        os.utime(path, (0, 0))
+    assert abandoned(tmp_path) == [foreign]
+
+
 class TestFlush:
     def test_every_file_and_folder_then_the_record_then_after_the_rename_the_parent(
         self, tmp_path: Path, samples: Any, monkeypatch: pytest.MonkeyPatch

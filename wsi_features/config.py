@@ -69,6 +69,9 @@ class Tuning(_Section):
         "none", description="graph or compile: a faster network on a GPU, used where its features equal the plain one's"
     )
     slides_per_shard: int = Field(32, ge=1, description="Slides in one cluster job")
+    store_form: Literal["directory", "zip"] = Field(
+        "directory", description="zip: each store is one file, for disks with a quota on files; readers take both"
+    )
     claim_seconds: float = Field(
         300, ge=0, le=86400, description="Time to wait at the end of a shard for slides that another job embeds"
     )

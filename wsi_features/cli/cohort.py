@@ -78,19 +78,19 @@ def prompt(out: Path, **asked: Any) -> None:
 
 
 @click.command(short_help="Verify feature stores.")
-@click.argument("path", type=click.Path(exists=True, file_okay=False, path_type=Path), metavar="STORE|OUT")
+@click.argument("path", type=click.Path(exists=True, path_type=Path), metavar="STORE|OUT")
 @click.option("--fast", is_flag=True, help="Commit records and file sizes only; otherwise every byte is hashed.")
 @click.option("--workers", default=0, show_default="one a core", help="Stores that are checked at once.")
 def check(path: Path, fast: bool, workers: int) -> int:
     """Verify a store, or every store under OUT; exit code 1 when one is not as it was committed."""
-    from wsi_features.store import checked, find_stores
+    from wsi_features.store import FORMS, checked, find_stores, slide_of
 
-    stores = [path] if path.suffix == ".zarr" else find_stores(path)
+    stores = [path] if path.name.endswith(tuple(FORMS.values())) else find_stores(path)
     bad = 0
     for store, error in checked(stores, fast=fast, workers=workers):
         if error is not None:
             bad += 1
-            click.echo(f"{store.stem}: {error}", err=True)
+            click.echo(f"{slide_of(store)}: {error}", err=True)
     click.echo(f"{len(stores)} stores checked, {bad} bad")
     return SOME_FAILED if bad else OK
 

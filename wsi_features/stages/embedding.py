@@ -23,7 +23,7 @@ from wsi_features.stages.lineage import Lineage, feature_set_hash, recipes
 from wsi_features.stages.meter import EncoderShare
 from wsi_features.stages.tissue import read_tissue
 from wsi_features.stain import StainTransform
-from wsi_features.store import Provenance, StoreContent
+from wsi_features.store import FORMS, Provenance, StoreContent, in_any_form
 from wsi_features.tiles import TileTable
 
 _LIBRARIES = ("numpy", "opencv-python", "openslide-bin", "openslide-python", "simplejpeg", "zarr", "wsi-features")
@@ -82,8 +82,9 @@ class Embedding:
         return self.out.features / self.feature_set
 
     def target(self, slide_id: str) -> Path:
-        """Where the store of a slide lies."""
-        return self.out.store(self.feature_set, slide_id)
+        """Where the store of a slide lies; one that is there keeps its form."""
+        folder = self.out.store(self.feature_set, slide_id)
+        return in_any_form(folder.with_name(slide_id + FORMS[self.config.tuning.store_form]))
 
     def wanted(self, lineage: Lineage) -> str:
         """The fingerprint that the store of a slide must have."""

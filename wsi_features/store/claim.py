@@ -24,6 +24,7 @@ from typing import Self
 
 from wsi_features.errors import ClaimedError
 from wsi_features.store import owner
+from wsi_features.store.reader import slide_of
 from wsi_features.store.work import remove, writing
 
 STALE_SECONDS = 120.0
@@ -55,12 +56,12 @@ class Claim:
         try:
             return self.file.stat().st_mtime - STALE_SECONDS / 2
         except FileNotFoundError:
-            raise ClaimedError.lost(self.target.stem, str(self.target)) from None
+            raise ClaimedError.lost(slide_of(self.target), str(self.target)) from None
 
     def require(self) -> None:
         """Raise ClaimedError when another job has taken over."""
         if not self.file.exists():
-            raise ClaimedError.lost(self.target.stem, str(self.target))
+            raise ClaimedError.lost(slide_of(self.target), str(self.target))
 
     def beat(self) -> None:
         """Tell the others that the owner lives."""
@@ -108,7 +109,7 @@ class Claims:
                     break
                 self._refuse_living(target, folder / token)
             else:
-                raise ClaimedError.held(target.stem, str(target), "jobs that come and go")
+                raise ClaimedError.held(slide_of(target), str(target), "jobs that come and go")
         claim = Claim(target, token)
         with self._changing:
             self._held.add(claim)
@@ -128,7 +129,7 @@ class Claims:
         with suppress(FileNotFoundError):
             for file in claim_folder(target).iterdir():
                 if is_held(file, own, self.stale_seconds):
-                    raise ClaimedError.held(target.stem, str(target), _described(file))
+                    raise ClaimedError.held(slide_of(target), str(target), _described(file))
                 file.unlink(missing_ok=True)
 
     def _keep_fresh(self) -> None:
@@ -146,7 +147,7 @@ def claim_folder(target: Path) -> Path:
 
 def sweep_claims(folder: Path) -> None:
     """Delete the claims in `folder` whose owners are known to be dead."""
-    for place in folder.glob(".*.zarr.claim"):
+    for place in folder.glob(".*.claim"):
         with suppress(OSError):  # it is being released, or was taken meanwhile
             for file in place.iterdir():
                 if owner.named(file.name, "") and owner.life(file.name) == "dead":

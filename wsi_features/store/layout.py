@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from wsi_features.recipe import Json
+from wsi_features.store.archive import is_archive
 
 if TYPE_CHECKING:
     import zarr
@@ -109,12 +110,14 @@ def open_array(root: Path, name: str) -> zarr.Array[Any]:
     """One array of a store, for reading."""
     import zarr
 
+    if is_archive(root):
+        return zarr.open_array(store=zarr.storage.ZipStore(root, mode="r"), path=name, mode="r")
     return zarr.open_array(store=root / name, mode="r")
 
 
-def read_attributes(root: Path) -> Json:
-    """The attributes of the group at `root`, without loading zarr. Raises OSError and ValueError."""
-    document = json.loads((root / GROUP_FILE).read_bytes())
+def attributes_in(content: bytes) -> Json:
+    """The attributes in the file of a group. Raises ValueError."""
+    document = json.loads(content)
     attributes = document.get("attributes") if isinstance(document, dict) else None
     if not isinstance(attributes, dict):
         raise ValueError("it has no attributes")  # noqa: TRY004 - the content of a file is wrong, not an argument

@@ -14,7 +14,7 @@ from wsi_features.store.claim import sweep_claims
 from wsi_features.store.commit import FileEntry, read_record
 from wsi_features.store.journal import ChunkNote, Journal, read_journal
 from wsi_features.store.layout import FEATURES
-from wsi_features.store.work import JOURNAL, STORE, leftovers, make_work_directory, own_path, remove, set_aside
+from wsi_features.store.work import ARCHIVE, JOURNAL, STORE, leftovers, make_work_directory, own_path, remove, set_aside
 
 
 def work_left(target: Path, silent_since: float = 0.0) -> list[Path]:
@@ -47,6 +47,7 @@ def work_directory(target: Path, about: Json, left: Sequence[Path]) -> tuple[Pat
         for path in left:
             remove(path)
         journal = Journal(work / JOURNAL, about, notes)
+        remove(work / ARCHIVE)
         _clear(work / STORE, {note.file.path for note in notes})
         undo.pop_all()
     return work, journal, notes

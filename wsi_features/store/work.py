@@ -21,14 +21,15 @@ from typing import NamedTuple
 from wsi_features.errors import StorageError, StoreError
 from wsi_features.store import owner
 from wsi_features.store.commit import flush_folder
-from wsi_features.store.reader import is_complete
+from wsi_features.store.reader import is_complete, slide_of
 
-STORE, JOURNAL = "store", "journal"
+STORE, ARCHIVE, JOURNAL = "store", "store.zarr.zip", "journal"
 """What a work directory holds."""
 
 _LONG_SECONDS = 24 * 3600.0
+_NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 _OCCUPIED = (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR)
-_LEFT = re.compile(rf"\.(?P<target>.+\.zarr)\.(?P<owner>{owner.OWNER})(?:\.old|\.claim)?")
+_LEFT = re.compile(rf"\.(?P<target>.+\.zarr(?:\.zip)?)\.(?P<owner>{owner.OWNER})(?:\.old|\.claim)?")
 
 
 class Left(NamedTuple):
@@ -139,7 +140,7 @@ def writing(target: Path) -> Iterator[None]:
         yield
     except OSError as error:
         if StorageError.is_behind(error):
-            raise StorageError.refused(target.stem, str(target.parent), error.strerror or str(error)) from error
+            raise StorageError.refused(slide_of(target), str(target.parent), error.strerror or str(error)) from error
         raise StoreError.unwritable(str(target), error.strerror or str(error)) from error
 
 
@@ -151,10 +152,16 @@ def _time_of(path: Path) -> float:
 
 
 def _moved_in(root: Path, target: Path) -> bool:
-    """Rename, unless something is in the way: a folder never replaces a file or a folder with files."""
+    """Rename, unless something is in the way: a folder never replaces a file or a folder with files, nor a link."""
     try:
-        root.rename(target)
+        if root.is_dir():
+            root.rename(target)
+        else:
+            os.link(root, target)
     except OSError as error:
+        if error.errno in _NO_LINKS and not target.exists():  # where there are no links; both would be complete
+            root.rename(target)
+            return True
         if error.errno not in _OCCUPIED:
             raise
         return False

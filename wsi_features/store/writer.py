@@ -18,20 +18,21 @@ import numpy.typing as npt
 
 from wsi_features.errors import StoreError
 from wsi_features.recipe import Json, canonical_json
+from wsi_features.store.archive import ARCHIVE_SUFFIX, pack
 from wsi_features.store.check import Mismatch, bad_tile_mismatches, content_mismatches
 from wsi_features.store.chunks import write_chunk
 from wsi_features.store.commit import FileEntry, seal
 from wsi_features.store.content import StoreContent
 from wsi_features.store.journal import Journal
 from wsi_features.store.layout import FEATURES, array_specs, create_array, create_group
-from wsi_features.store.reader import SUFFIX, FeatureStore
+from wsi_features.store.reader import FORMS, FeatureStore
 from wsi_features.store.resume import work_directory
 from wsi_features.store.rows import Rows
-from wsi_features.store.work import STORE, publish, remove, set_aside, writing
+from wsi_features.store.work import ARCHIVE, STORE, publish, remove, set_aside, writing
 
 
 class StoreWriter:
-    """Writes the store of one slide at `target`, `<slide_id>.zarr`; one owner, one `with` block, a thread at a time.
+    """Writes the store of one slide at `target`, `<slide_id>.zarr` or, in one file, `<slide_id>.zarr.zip`; one owner, one `with` block, a thread at a time.
 
     `setting` is what, besides the content, the bytes of features depend on: device, batch. Of the work directories
     `left` by writers that are gone it goes on with one made under the same setting and content, and deletes the others.
@@ -43,9 +44,9 @@ class StoreWriter:
     ) -> None:
         self._target, self._content = target, content
         self._refuse_first(content_mismatches(content))
-        wanted = content.provenance.slide_id + SUFFIX
-        if target.name != wanted:
-            self._refuse_first([Mismatch("the name of its folder", target.name, wanted)])
+        wanted = [content.provenance.slide_id + suffix for suffix in FORMS.values()]
+        if target.name not in wanted:
+            self._refuse_first([Mismatch("the name of its folder", target.name, wanted[0])])
         self._specs = array_specs(len(content), content.dim, len(content.all_columns), content.dtype)
         self._about, self._left = _about(content, setting or {}, self._specs[FEATURES].chunks[0]), left
         self._rows = Rows(content, self._specs)
@@ -119,8 +120,12 @@ class StoreWriter:
         with writing(self._target):
             self._write_rest(work / STORE, bad_tiles)
             seal(work / STORE, fingerprint, rows, content.dim, self._written)
-            FeatureStore.open(work / STORE).check(features=False)
-            publish(work / STORE, self._target, fingerprint)
+            made = work / STORE
+            if self._target.name.endswith(ARCHIVE_SUFFIX):
+                made = work / ARCHIVE
+                pack(work / STORE, made)
+            FeatureStore.open(made).check(features=False)
+            publish(made, self._target, fingerprint)
         self._close(work)
         return self._target
 

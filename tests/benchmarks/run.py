@@ -1,7 +1,7 @@
 """`make bench`: runs the benchmarks and prints one table.
 
 BENCH_PX sets the width of the generated slide (30000), BENCH_ONLY names one benchmark
-(chain, reader, stream, engine, start, stain, histo_texture, device, gpu, or memory, which only runs when named),
+(chain, reader, stream, engine, start, stain, histo_texture, store, device, gpu, or memory, which only runs when named),
 BENCH_SLIDE a slide of your own that is read as well. Compare ratios within one run: machines are noisy.
 """
 
@@ -14,7 +14,19 @@ import sys
 from pathlib import Path
 from typing import Any
 
-BENCHMARKS = ("chain", "reader", "stream", "engine", "start", "stain", "histo_texture", "device", "gpu", "memory")
+BENCHMARKS = (
+    "chain",
+    "reader",
+    "stream",
+    "engine",
+    "start",
+    "stain",
+    "histo_texture",
+    "store",
+    "device",
+    "gpu",
+    "memory",
+)
 ONLY_WHEN_NAMED = ("memory",)
 OF_A_SLIDE = ("chain", "reader", "stream", "engine")
 

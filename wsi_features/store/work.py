@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from wsi_features.errors import StorageError, StoreError
-from wsi_features.store import owner
 from wsi_features.store.commit import flush_folder
+from wsi_features.store.owner import OWNER, Life, life, nobodys_token, token
 from wsi_features.store.reader import is_complete, slide_of
 
 STORE, ARCHIVE, JOURNAL = "store", "store.zarr.zip", "journal"
@@ -29,7 +29,7 @@ STORE, ARCHIVE, JOURNAL = "store", "store.zarr.zip", "journal"
 _LONG_SECONDS = 24 * 3600.0
 _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 _OCCUPIED = (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR)
-_LEFT = re.compile(rf"\.(?P<target>.+\.zarr(?:\.zip)?)\.(?P<owner>{owner.OWNER})(?:\.old|\.claim)?")
+_LEFT = re.compile(rf"\.(?P<target>.+\.zarr(?:\.zip)?)\.(?P<owner>{OWNER})(?:\.old|\.claim)?")
 
 
 class Left(NamedTuple):
@@ -40,9 +40,9 @@ class Left(NamedTuple):
     owner: str
 
     @property
-    def life(self) -> owner.Life:
+    def life(self) -> Life:
         """Whether its owner lives."""
-        return owner.life(self.owner)
+        return life(self.owner)
 
     def changed(self) -> float:
         """When it was last added to, by the file system's clock."""
@@ -60,7 +60,7 @@ def make_work_directory(target: Path) -> Path:
 
 def own_path(target: Path) -> Path:
     """A new name for a work directory of this process."""
-    return target.parent / f".{target.name}.{owner.token()}"
+    return target.parent / f".{target.name}.{token()}"
 
 
 def publish(root: Path, target: Path, fingerprint: str) -> None:
@@ -82,7 +82,7 @@ def publish(root: Path, target: Path, fingerprint: str) -> None:
 def set_aside(work: Path, target: Path) -> None:
     """Give a work directory up for the next writer of `target`, whoever that is."""
     with suppress(OSError):  # then it is found by its owner's end
-        work.rename(target.parent / f".{target.name}.{owner.nobodys_token()}")
+        work.rename(target.parent / f".{target.name}.{nobodys_token()}")
 
 
 def sweep(target: Path) -> list[Path]:
@@ -170,7 +170,7 @@ def _moved_in(root: Path, target: Path) -> bool:
 
 def _moved_aside(target: Path) -> Path:
     """The hidden path that `target` was renamed to; nothing is there when another writer was faster."""
-    aside = target.parent / f".{target.name}.{owner.token()}.old"
+    aside = target.parent / f".{target.name}.{token()}.old"
     with suppress(FileNotFoundError):
         target.rename(aside)
     return aside

@@ -132,6 +132,16 @@ def test_a_resumed_slide_is_read_from_its_last_chunk_on_and_ends_in_the_same_byt
     assert trees(out) == whole
 
 
+def test_a_store_in_one_file_is_resumed_and_reused_too(prepared: Prepared, out: Outputs) -> None:
+    assert embedded(prepared, out, 5, store_form="zip")[0] == ["lost"]
+    results, (rows,) = embedded(prepared, out, None, store_form="zip")
+    assert rows[0] in (10, 30)
+    (facts,) = results[0].facts["stores"].values()
+    assert facts["store"].endswith("/s1.zarr.zip")
+    assert FeatureStore.open(out.root / facts["store"]).check() is None
+    assert embedded(prepared, out, None)[1] == [[]]  # of either form, one that is complete is not made again
+
+
 def test_another_batch_size_starts_anew(prepared: Prepared, out: Outputs) -> None:
     assert embedded(prepared, out, 5)[0] == ["lost"]
     results, (rows,) = embedded(prepared, out, None, batch=8)

@@ -43,13 +43,14 @@ class MeanColour:
 
     weights_digest, precision, device, dim = "", "fp32", "cpu", 3
 
-    def __init__(self, card: EncoderCard, dies_after: int | None, folder: Path) -> None:
-        self.card, self._dies_after, self._folder = card.model_copy(update={"dim": 3}), dies_after, folder
+    def __init__(self, card: EncoderCard, dies_after: int | None, folder: Path, stores: int) -> None:
+        self.card, self._dies_after = card.model_copy(update={"dim": 3}), dies_after
+        self._journals, self._stores = lambda: folder.glob("*/.*/journal"), stores
         self.first_rows: list[int] = []
 
     def submit(self, batch: TileBatch, _: StainTransform | None = None) -> Ready:
         if len(self.first_rows) == self._dies_after:
-            while not any(len(path.read_bytes().splitlines()) > 1 for path in self._folder.glob(".*/journal")):
+            while sum(path.read_bytes().count(b"\n") > 1 for path in self._journals()) < self._stores:
                 time.sleep(0.001)  # the writer has its own thread
             raise DeviceLostError.after("cuda:0", "an ECC error")
         self.first_rows.append(int(batch.rows[0]))
@@ -95,7 +96,7 @@ def embedded(
     for k, dies in enumerate(dies_after):
         made = Embedding(encoder_plans(config)[0], config, out)
         made.feature_set += f"-{k}"
-        made._encoder = MeanColour(made.plan.card, dies, made.folder)
+        made._encoder = MeanColour(made.plan.card, dies, out.features, len(dies_after))
         embeddings.append(made)
         encoders.append(made._encoder)
     results = []

@@ -24,7 +24,7 @@ from typing import Self
 
 from wsi_features.errors import ClaimedError
 from wsi_features.store import owner
-from wsi_features.store.reader import slide_of
+from wsi_features.store.reader import FORMS, slide_of
 from wsi_features.store.work import remove, writing
 
 STALE_SECONDS = 120.0
@@ -147,7 +147,8 @@ def claim_folder(target: Path) -> Path:
 
 def sweep_claims(folder: Path) -> None:
     """Delete the claims in `folder` whose owners are known to be dead."""
-    for place in folder.glob(".*.claim"):
+    endings = tuple(f"{suffix}.claim" for suffix in FORMS.values())
+    for place in (path for path in folder.glob(".*.claim") if path.name.endswith(endings)):  # none in the making
         with suppress(OSError):  # it is being released, or was taken meanwhile
             for file in place.iterdir():
                 if owner.named(file.name, "") and owner.life(file.name) == "dead":
@@ -190,7 +191,8 @@ def _moved_in(folder: Path, place: Path) -> bool:
     try:
         folder.rename(place)
     except OSError as error:
-        if error.errno not in _OCCUPIED:
+        # A folder that is being deleted at this moment is neither there nor absent, which Linux calls ENOENT.
+        if error.errno not in _OCCUPIED and not (error.errno == errno.ENOENT and folder.exists()):
             raise
         return False
     return True

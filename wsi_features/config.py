@@ -84,6 +84,12 @@ class Tuning(_Section):
     )
     scratch_gib: float = Field(100, gt=0, description="Most space that copies of slides take in it, GiB")
     slides_per_shard: int = Field(32, ge=1, description="Slides in one cluster job")
+    store_form: Literal["directory", "zip"] = Field(
+        "directory", description="zip: each store is one file, for disks with a quota on files; readers take both"
+    )
+    claim_seconds: float = Field(
+        300, ge=0, le=86400, description="Time to wait at the end of a shard for slides that another job embeds"
+    )
     inspect_seconds: float = Field(30, gt=0, le=86400, description="Time to open a slide in; one that needs more fails")
     inspect_mib: int = Field(2048, ge=256, description="Memory to open a slide in, MiB; one that needs more fails")
 

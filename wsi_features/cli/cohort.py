@@ -12,7 +12,6 @@ from wsi_features.cohort.cleaning import leftovers, remove
 from wsi_features.cohort.outputs import Outputs
 from wsi_features.cohort.status import counts, failed, read_status
 from wsi_features.config import ReportOptions
-from wsi_features.errors import StoreError
 from wsi_features.files import write_json
 from wsi_features.stages import run as runs
 from wsi_features.stages.boundary import OK, SOME_FAILED
@@ -79,20 +78,19 @@ def prompt(out: Path, **asked: Any) -> None:
 
 
 @click.command(short_help="Verify feature stores.")
-@click.argument("path", type=click.Path(exists=True, file_okay=False, path_type=Path), metavar="STORE|OUT")
+@click.argument("path", type=click.Path(exists=True, path_type=Path), metavar="STORE|OUT")
 @click.option("--fast", is_flag=True, help="Commit records and file sizes only; otherwise every byte is hashed.")
-def check(path: Path, fast: bool) -> int:
+@click.option("--workers", default=0, show_default="one a core", help="Stores that are checked at once.")
+def check(path: Path, fast: bool, workers: int) -> int:
     """Verify a store, or every store under OUT; exit code 1 when one is not as it was committed."""
-    from wsi_features.store import FeatureStore, find_stores
+    from wsi_features.store import FORMS, checked, find_stores, slide_of
 
-    stores = [path] if path.suffix == ".zarr" else find_stores(path)
+    stores = [path] if path.name.endswith(tuple(FORMS.values())) else find_stores(path)
     bad = 0
-    for store in stores:
-        try:
-            FeatureStore.open(store).check(fast=fast)
-        except StoreError as error:
+    for store, error in checked(stores, fast=fast, workers=workers):
+        if error is not None:
             bad += 1
-            click.echo(f"{store.stem}: {error}", err=True)
+            click.echo(f"{slide_of(store)}: {error}", err=True)
     click.echo(f"{len(stores)} stores checked, {bad} bad")
     return SOME_FAILED if bad else OK
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from wsi_features.cohort.manifest import manifest_of_output
 from wsi_features.cohort.outputs import Outputs
 from wsi_features.cohort.status import statuses
-from wsi_features.store import abandoned, find_stores
+from wsi_features.store import abandoned, find_stores, slide_of
 
 
 def leftovers(out: Outputs) -> list[Path]:
@@ -19,7 +19,7 @@ def leftovers(out: Outputs) -> list[Path]:
     rows = statuses(manifest, slides_per_shard, out)
     sets = {Path(store).parts[1] for row in rows for store in row.stores.split(";") if store}
     stores = [
-        path for path in find_stores(out.features) if sets and not (path.parent.name in sets and path.stem in ids)
+        path for path in find_stores(out.features) if sets and not (path.parent.name in sets and slide_of(path) in ids)
     ]
     strays = [path for path in (out.root / "slides").glob("*") if path.name not in ids]
     strays += [path for path in (out.root / "tiles").glob("*/*.parquet") if path.stem not in ids]

@@ -16,7 +16,7 @@ from wsi_features.cohort.outputs import Outputs
 from wsi_features.cohort.relatives import tile_columns
 from wsi_features.cohort.status import StatusRow, statuses
 from wsi_features.errors import OutputError, StoreError
-from wsi_features.store import FeatureStore
+from wsi_features.store import FeatureStore, in_any_form
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +49,12 @@ class Cohort:
 
     def has(self, slide_id: str) -> bool:
         """Whether the slide's store is in the feature set."""
-        return self.out.store(self.feature_set, slide_id).is_dir()
+        return in_any_form(self.out.store(self.feature_set, slide_id)).exists()
 
     def store(self, slide_id: str) -> FeatureStore:
         """One slide's store. Raises StoreError when it is absent or not complete."""
-        path = self.out.store(self.feature_set, slide_id)
-        if not path.is_dir():
+        path = in_any_form(self.out.store(self.feature_set, slide_id))
+        if not path.exists():
             raise StoreError.absent(str(path))
         return FeatureStore.open(path)
 

@@ -52,6 +52,10 @@ class Encoder(Protocol):
         """What a person should know of how it ran, so far: batches halved for lack of memory, slow arithmetic."""
 
     @property
+    def most(self) -> int | None:
+        """Tiles that its device has memory for at once, where a batch did not fit; None while all did."""
+
+    @property
     def seconds(self) -> DeviceSeconds:
         """How long its device has worked, so far."""
 

@@ -63,6 +63,11 @@ class NetworkEncoder:
         self._retry = retry
 
     @property
+    def most(self) -> int | None:
+        """Tiles that its device has memory for at once, where a batch did not fit; None while all did."""
+        return self._stage.most
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """What a person should know of how it ran: batches halved for lack of memory, slow arithmetic."""
         return self._notes.texts

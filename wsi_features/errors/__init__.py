@@ -15,8 +15,10 @@
     │   ├── NonFiniteFeaturesError  non_finite
     │   ├── SlideScaleError         scale
     │   ├── ArtifactError           artifact
+    │   ├── ClaimedError            claimed
     │   └── StoreError              store
     ├── DeviceLostError             the job fails: device_lost             exit 3
+    ├── StorageError                the job fails: storage                 exit 3
     └── UsageError                  nothing is started                     exit 2
         ├── ConfigError             config
         │   ├── StainTargetError    config
@@ -59,7 +61,7 @@ from wsi_features.errors.programs import LibraryError, ProgramError
 from wsi_features.errors.prompts import PromptError
 from wsi_features.errors.slides import CrashError, ResolutionError, SlideFileError, TileReadError
 from wsi_features.errors.stain import StainContractError, StainFitError, StainKindError, StainTargetError
-from wsi_features.errors.store import ArtifactError, StoreError
+from wsi_features.errors.store import ArtifactError, ClaimedError, StorageError, StoreError
 from wsi_features.errors.tissue import AnnotationError, SegmentationError
 from wsi_features.errors.tissue_models import TissueModelError, TissueModelSlideError
 from wsi_features.errors.weights import HubError, MissingWeightsError, WeightsStoreError
@@ -68,6 +70,7 @@ __all__ = [
     "AnnotationError",
     "ArtifactError",
     "CardError",
+    "ClaimedError",
     "ConfigError",
     "CoordinatesError",
     "CrashError",
@@ -92,6 +95,7 @@ __all__ = [
     "StainFitError",
     "StainKindError",
     "StainTargetError",
+    "StorageError",
     "StoreError",
     "ThresholdError",
     "TileReadError",

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Sequence
 from typing import ClassVar
 
-from wsi_features.errors.base import SlideError
+from wsi_features.errors.base import SlideError, WsiFeaturesError
 
 
 class ArtifactError(SlideError):
@@ -36,6 +37,70 @@ class ArtifactError(SlideError):
         """No marks of that name, or several."""
         there = f"there are {', '.join(found)}" if found else "it has none; `wsi-features quality OUT` makes some"
         return cls(f"slide {slide_id!r}: keep marks {name!r} are not one folder; {there}. Give the whole name of one.")
+
+
+class StorageError(WsiFeaturesError):
+    """The disk of the output folder takes nothing more: the job ends, since no other slide could be written either."""
+
+    reason: ClassVar[str] = "storage"
+
+    _FULL = (errno.ENOSPC, errno.EDQUOT)
+    _LOST = (errno.EROFS, errno.EIO, errno.ESTALE, errno.ENODEV, errno.ENXIO, errno.ENOTCONN, errno.ETIMEDOUT)
+
+    @classmethod
+    def is_behind(cls, error: OSError) -> bool:
+        """Whether an error of writing is the disk's, not of one file."""
+        return error.errno in (*cls._FULL, *cls._LOST)
+
+    @classmethod
+    def is_full(cls, error: OSError) -> bool:
+        """Whether an error can only come of writing, to a disk without room."""
+        return error.errno in (*cls._FULL, errno.EROFS)
+
+    @classmethod
+    def refused(cls, slide_id: str, folder: str, why: str) -> StorageError:
+        """In the middle of the work."""
+        return cls(
+            f"slide {slide_id!r}: the disk under {folder!r} takes nothing more ({why}). Make room or repair it, "
+            "then rerun: finished work is kept and taken up."
+        )
+
+    @classmethod
+    def during(cls, what: str, why: str) -> StorageError:
+        """While something other than a store is written."""
+        return cls(
+            f"{what}: the disk of the output folder takes nothing more ({why}). Make room or repair it, then rerun."
+        )
+
+    @classmethod
+    def no_room(cls, folder: str, needed: int, found: int) -> StorageError:
+        """Known before the work begins."""
+        return cls(
+            f"the disk under {folder!r} has {_size(found)} free, and the features of these slides need "
+            f"{_size(needed)}. Make room, or choose an --out with more, then rerun: finished work is kept."
+        )
+
+
+class ClaimedError(SlideError):
+    """Another job makes the store at this moment."""
+
+    reason: ClassVar[str] = "claimed"
+
+    @classmethod
+    def held(cls, slide_id: str, path: str, owner: str) -> ClaimedError:
+        """The other job lives."""
+        return cls(
+            f"slide {slide_id!r}: its feature store {path!r} is being made by {owner}, and one job at a time may do that. "
+            "Rerun when the other has ended."
+        )
+
+    @classmethod
+    def lost(cls, slide_id: str, path: str) -> ClaimedError:
+        """This job was silent for too long."""
+        return cls(
+            f"slide {slide_id!r}: another job has taken over its feature store {path!r}, since this one was silent for "
+            "too long. Rerun when the other has ended."
+        )
 
 
 class StoreError(SlideError):
@@ -120,3 +185,7 @@ class StoreError(SlideError):
     def inconsistent(cls, path: str, what: str, found: object, wanted: object) -> StoreError:
         """Arrays that do not belong together."""
         return cls(f"feature store {path!r}: {what} is {found}, wanted {wanted}. Delete the store and embed again.")
+
+
+def _size(count: int) -> str:
+    return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{count / 2**20:.1f} MiB"

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from wsi_features.cohort.records import SlideResult
-from wsi_features.errors import DeviceLostError, SlideError, UsageError, one_line
+from wsi_features.errors import DeviceLostError, SlideError, StorageError, UsageError, one_line
 
 OK, SOME_FAILED, USAGE, INTERNAL, INTERRUPTED = 0, 1, 2, 3, 130
 """Exit codes."""
@@ -37,9 +37,11 @@ def slide_boundary(slide_id: str, stage: str, failed: Callable[[SlideResult], No
         yield
     except SlideError as error:
         failed(SlideResult("failed", stage, reason=error.reason, message=one_line(error)))
-    except (UsageError, DeviceLostError, MemoryError):
+    except (UsageError, DeviceLostError, StorageError, MemoryError):
         raise
-    except Exception as error:  # noqa: BLE001 - the boundary: a fault with one slide must not lose the others
+    except Exception as error:
+        if isinstance(error, OSError) and StorageError.is_full(error):
+            raise StorageError.during(f"slide {slide_id!r} in {stage}", error.strerror or str(error)) from error
         _log.exception("slide %s: internal error in %s", slide_id, stage)
         message = f"slide {slide_id!r}: internal error in {stage}: {type(error).__name__}: {error}. See the log."
         failed(SlideResult("failed", stage, reason="internal", message=one_line(message)))
@@ -59,6 +61,15 @@ def exit_code(work: Callable[[], int], tell: Callable[[str], None]) -> int:
         tell("interrupted; finished work is kept and the same command goes on from there")
         return INTERRUPTED
     except Exception as error:  # noqa: BLE001 - the boundary
-        _log.exception("internal error")
-        tell(f"internal error: {type(error).__name__}: {one_line(error)}. The log has the traceback.")
+        _log.exception("the job ends")
+        tell(_ending(error))
         return INTERNAL
+
+
+def _ending(error: Exception) -> str:
+    """One line for what ends a whole job."""
+    if isinstance(error, StorageError | DeviceLostError):
+        return one_line(error)
+    if isinstance(error, OSError) and StorageError.is_full(error):
+        return str(StorageError.during("writing", error.strerror or str(error)))
+    return f"internal error: {type(error).__name__}: {one_line(error)}. The log has the traceback."

@@ -27,6 +27,7 @@ from wsi_features.stages.progress import Progress
 from wsi_features.stages.slide_work import Part, SlideWork, Watched, planned
 from wsi_features.stages.staging import Staging
 from wsi_features.stages.store_task import StoreTask
+from wsi_features.store import Claims, sweep_finished
 from wsi_features.tiles import TileBatch
 from wsi_features.tiles.blocks import BlockDecoder
 from wsi_features.tiles.quality import COLUMNS
@@ -85,9 +86,11 @@ class EmbeddingPass:
         self._writer, self._builder = WriterThread(), ThreadPoolExecutor(1, "encoder")
         self._in_flight: deque[Callable[[], None]] = deque()
         self._works: deque[SlideWork] = deque()
-        self._decoder, self._staging = _decoder(config), staging
+        self._decoder, self._staging, self._claims = _decoder(config), staging, Claims()
 
     def __enter__(self) -> EmbeddingPass:
+        for embedding in self._embeddings:
+            sweep_finished(embedding.folder)
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -96,7 +99,8 @@ class EmbeddingPass:
         for work in self._works:
             work.noted.close()
             for task in work.tasks:
-                task.abandon()
+                task.leave()
+        self._claims.close()
 
     def results(self, rows: Iterable[ManifestRow]) -> Iterator[tuple[ManifestRow, SlideResult]]:
         """Embed the slides; each is given back, in order, once its stores are complete or have failed."""
@@ -130,8 +134,9 @@ class EmbeddingPass:
         stain = None if part.stained_while_read else part.stain
         for task in part.tasks:
             with slide_boundary(task.slide_id, "embed", task.fail):
-                if task.result is None:
+                if task.result is None and batch.rows[-1] >= task.first:
                     pending = task.embedding.encoder.submit(batch, stain)
+                    task.computed_by(task.embedding.encoder.most)
                     self._in_flight.append(partial(self._receive, task, batch, pending))
         self._meter.submitting += perf_counter() - started
         self._meter.tiles += len(batch.rows)
@@ -167,7 +172,7 @@ class EmbeddingPass:
         """What is to be read, slide by slide; gone through by a thread of the stream."""
         recipe = self._config.read
         for row in rows:
-            work = planned(row, self._embeddings, self._watched)
+            work = planned(row, self._embeddings, self._watched, self._claims)
             for task in work.tasks:  # encoders are loaded while the first slide is opened and read
                 self._builder.submit(getattr, task.embedding, "encoder")
             self._works.append(work)
@@ -179,6 +184,7 @@ class EmbeddingPass:
                     part.table.grid,
                     part.table.scale,
                     recipe,
+                    first=part.first,
                     finish=finish,
                     measure=part.measure if self._config.quality.measure else None,
                     measures=len(COLUMNS) if self._config.quality.measure else 0,

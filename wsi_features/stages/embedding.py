@@ -26,7 +26,7 @@ from wsi_features.stages.lineage import Lineage, feature_set_hash, recipes
 from wsi_features.stages.meter import EncoderShare
 from wsi_features.stages.stain import SlideStain
 from wsi_features.stages.tissue import read_tissue
-from wsi_features.store import Provenance, StoreContent
+from wsi_features.store import FORMS, Provenance, StoreContent, in_any_form
 from wsi_features.tiles import TileRecipe, TileTable, TileView
 from wsi_features.tiles.quality import COLUMNS
 
@@ -96,9 +96,15 @@ class Embedding:
         """On the encoder's card."""
         return self.plan.card.name
 
+    @property
+    def folder(self) -> Path:
+        """Where all its stores lie."""
+        return self.out.features / self.feature_set
+
     def target(self, slide_id: str) -> Path:
-        """Where the store of a slide lies."""
-        return self.out.store(self.feature_set, slide_id)
+        """Where the store of a slide lies; one that is there keeps its form."""
+        folder = self.out.store(self.feature_set, slide_id)
+        return in_any_form(folder.with_name(slide_id + FORMS[self.config.tuning.store_form]))
 
     def wanted(self, lineage: Lineage) -> str:
         """The fingerprint that the store of a slide must have."""

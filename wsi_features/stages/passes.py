@@ -22,6 +22,8 @@ from wsi_features.stages.embedding import Embedding, cores, embeddings_of
 from wsi_features.stages.encoders import encoder_plans
 from wsi_features.stages.meter import Meter
 from wsi_features.stages.progress import Progress
+from wsi_features.stages.room import require_room
+from wsi_features.stages.settling import settled
 from wsi_features.stages.slide_work import is_unfinished
 from wsi_features.stages.staging import Staging
 
@@ -41,22 +43,30 @@ class EmbeddingWork:
     def __call__(self, rows: Sequence[ManifestRow], watch: CrashWatch, meter: Meter) -> Iterator[Ended]:
         """Embed slides, which come back as they end.
 
-        Those of which one crashed the process before come last, each in a pass of its own.
+        Those of which one crashed the process before come last, each in a pass of its own. Raises StorageError when
+        their features cannot fit on the disk.
         """
         together = [row for row in rows if row.slide_id not in watch.alone]
         later = [row for row in rows if row.slide_id in watch.alone]
-        first = self._sets[0]
-        with Staging([*together, *later], first[0].config.tuning, partial(is_unfinished, embeddings=first)) as staging:
+        first, tuning = self._sets[0], self._sets[0][0].config.tuning
+        require_room(rows, first)
+        with Staging([*together, *later], tuning, partial(is_unfinished, embeddings=first)) as staging:
             common = _Common(watch, staging)
-            if len(self._sets) == 1:
-                yield from self._alone(together, common, meter)
-            else:
-                yield from self._side_by_side(together, common, meter)
-            for row in later:
-                yield from self._alone([row], common, meter)
+            again = partial(self._alone, common=common, meter=meter)
+            yield from settled(self._all(together, later, common, meter), again, tuning.claim_seconds)
         meter.devices = len(self._sets)
         for embeddings in self._sets:
             meter.note_encoders(embeddings)
+
+    def _all(
+        self, together: Sequence[ManifestRow], later: Sequence[ManifestRow], common: _Common, meter: Meter
+    ) -> Iterator[Ended]:
+        if len(self._sets) == 1:
+            yield from self._alone(together, common, meter)
+        else:
+            yield from self._side_by_side(together, common, meter)
+        for row in later:
+            yield from self._alone([row], common, meter)
 
     def _alone(self, rows: Iterable[ManifestRow], common: _Common, meter: Meter) -> Iterator[Ended]:
         with common.embedding_pass(self._sets[0], self._progress, meter) as embedding_pass:

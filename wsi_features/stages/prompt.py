@@ -17,7 +17,7 @@ from wsi_features.encode.text.tower import TextTower, text_tower
 from wsi_features.errors import ArtifactError, PromptError, WeightsError
 from wsi_features.recipe import Json, digest, fingerprint
 from wsi_features.stages.encoders import weights_file
-from wsi_features.store import FeatureStore
+from wsi_features.store import FeatureStore, find_stores
 
 PROMPT_VERSION = 1
 """Method version of the scores."""
@@ -81,7 +81,7 @@ def _feature_sets(out: Outputs, encoder: str) -> dict[str, list[FeatureStore]]:
     """The stores of an encoder by feature set. Raises StoreError for one that is not complete."""
     found: dict[str, list[FeatureStore]] = {}
     present = set()
-    for path in sorted(out.features.glob("*/*.zarr")):
+    for path in find_stores(out.features):
         store = FeatureStore.open(path)
         present.add(store.provenance.encoder_name)
         if store.provenance.encoder_name == encoder:

@@ -33,6 +33,9 @@ Shards = Mapping[str, Sequence[ManifestRow]]
 UPSTREAM = {"tissue": (), "tiles": ("tissue",), "stain": ("tissue",), "embed": ("tiles", "stain"), "marks": ("embed",)}
 """The stages whose result a stage needs."""
 
+_LOOK_AGAIN_SECONDS = 5.0
+"""Until a claimed slide is tried again."""
+
 _log = logging.getLogger("wsi_features")
 
 

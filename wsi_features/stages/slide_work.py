@@ -12,7 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from wsi_features.cohort.manifest import ManifestRow
+from wsi_features.cohort.outputs import Outputs
 from wsi_features.cohort.records import SlideResult
+from wsi_features.config import Config
+from wsi_features.errors import SlideError
 from wsi_features.stages.boundary import slide_boundary
 from wsi_features.stages.dropping import kept_tiles
 from wsi_features.stages.embedding import Embedding
@@ -21,7 +24,7 @@ from wsi_features.stages.stain import stain_with
 from wsi_features.stages.store_task import StoreTask, store_result
 from wsi_features.stages.tiles import tiles_with
 from wsi_features.stain import Identity, StainTransform
-from wsi_features.store import FeatureStore, is_complete, sweep
+from wsi_features.store import Claims, FeatureStore, is_complete
 from wsi_features.tiles import TileTable
 from wsi_features.tiles.quality import measured_columns, tile_optics
 
@@ -49,6 +52,13 @@ class Part:
     def measure(self, tiles: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """The quality columns of tiles, once for all encoders."""
         return measured_columns(tiles, tile_optics(self.table.scale))
+
+    @property
+    def first(self) -> int:
+        """The row to read from: the first that a store needs, or the first of its batch, whose border must stay."""
+        first = min(task.first for task in self.tasks)
+        batch = self.tasks[0].embedding.config.tuning.batch
+        return first if first == len(self.table) else first // batch * batch
 
     def finish(self, tiles: npt.NDArray[np.uint8]) -> None:
         """Normalise the tiles in place."""
@@ -83,7 +93,7 @@ class SlideWork:
         return merged_result(results, perf_counter() - self.started)
 
 
-def planned(row: ManifestRow, embeddings: Sequence[Embedding], watched: Watched) -> SlideWork:
+def planned(row: ManifestRow, embeddings: Sequence[Embedding], watched: Watched, claims: Claims) -> SlideWork:
     """The work on one slide; what keeps it from being done is among its results already."""
     work = SlideWork(row, tuple(embedding.feature_set for embedding in embeddings))
     with slide_boundary(row.slide_id, "embed", partial(work.fail, embeddings)):
@@ -92,7 +102,7 @@ def planned(row: ManifestRow, embeddings: Sequence[Embedding], watched: Watched)
         for tiling in dict.fromkeys(embedding.plan.tiling for embedding in embeddings):
             group = [embedding for embedding in embeddings if embedding.plan.tiling == tiling]
             with slide_boundary(row.slide_id, "embed", partial(work.fail, group)):
-                part = _part(work, lineage, group)
+                part = _part(work, lineage, group, claims)
                 work.parts += [part] if part.tasks else []
     return work
 
@@ -103,33 +113,58 @@ def is_unfinished(row: ManifestRow, embeddings: Sequence[Embedding]) -> bool:
     return not all(is_complete(each.target(row.slide_id), each.wanted(lineage)) for each in embeddings)
 
 
-def _part(work: SlideWork, lineage: Lineage, group: Sequence[Embedding]) -> Part:
+def _part(work: SlideWork, lineage: Lineage, group: Sequence[Embedding], claims: Claims) -> Part:
     """The stores of these encoders that are not complete; the results of the others are noted."""
     plan, config, out, slide_id = group[0].plan, group[0].config, group[0].out, work.row.slide_id
     table = tiles_with(slide_id, out, plan.tiling, lineage.tiles(config, plan.tiles))
-    part, wanting = Part(work.row, table, Identity(), []), list[Embedding]()
+    part = Part(work.row, table, Identity(), [])
+    wanting = []
     for embedding in group:
         with slide_boundary(slide_id, "embed", partial(work.fail, [embedding])):
             if len(table):  # where there are no tiles, their scale does not matter
                 embedding.plan.check_slide(slide_id, table.scale)
-            if is_complete(embedding.target(slide_id), embedding.wanted(lineage)):
-                tiles = len(FeatureStore.open(embedding.target(slide_id)))
-                dropped = len(table) - tiles
-                work.results[embedding.feature_set] = store_result(embedding, lineage, tiles, dropped, reused=True)
-            else:
+            if not _is_there(work, lineage, embedding, table):
                 wanting.append(embedding)
     if wanting and config.quality.drops:
         part.table = kept_tiles(work.row, table, config)
     for embedding in wanting:
         with slide_boundary(slide_id, "embed", partial(work.fail, [embedding])):
-            sweep(embedding.target(slide_id))
-            part.tasks.append(StoreTask(embedding, lineage, part.table, len(table) - len(part.table)))
-    if part.tasks and len(part.table):  # without tiles a stain that could not be fitted is not missed
-        found = stain_with(slide_id, out, config.stain.method, lineage.stain(config))
-        part.stain = found.transform
-        for task in part.tasks:
-            task.stain = found
+            task = StoreTask(embedding, lineage, part.table, len(table) - len(part.table), claims)
+            if _is_there(work, lineage, embedding, table):  # it was published before the claim was given
+                task.abandon()
+            else:
+                part.tasks.append(task)
+    if part.tasks:
+        _begin(part, lineage, config, out)
     return part
+
+
+def _is_there(work: SlideWork, lineage: Lineage, embedding: Embedding, table: TileTable) -> bool:
+    """Whether the store of one encoder is complete; its result is noted then."""
+    target = embedding.target(work.row.slide_id)
+    if not is_complete(target, embedding.wanted(lineage)):
+        return False
+    tiles = len(FeatureStore.open(target))
+    work.results[embedding.feature_set] = store_result(embedding, lineage, tiles, len(table) - tiles, reused=True)
+    return True
+
+
+def _begin(part: Part, lineage: Lineage, config: Config, out: Outputs) -> None:
+    """Give the stores their stain, and take up what killed jobs left of them."""
+    slide_id = part.row.slide_id
+    try:
+        if len(part.table):  # without tiles a stain that could not be fitted is not missed
+            found = stain_with(slide_id, out, config.stain.method, lineage.stain(config))
+            part.stain = found.transform
+            for task in part.tasks:
+                task.stain = found
+    except SlideError:
+        for task in part.tasks:
+            task.abandon()
+        raise
+    for task in part.tasks:
+        with slide_boundary(slide_id, "embed", task.fail):
+            task.resume()
 
 
 def merged_result(results: dict[str, SlideResult], seconds: float) -> SlideResult:

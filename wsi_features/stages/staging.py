@@ -60,6 +60,7 @@ class Staging:
         self._limit = int(tuning.scratch_gib * 2**30)
         self._changed = Condition()
         self._open = True
+        self._folder: Path | None = None
         self._pending = {row.slide_id for row in self._rows}
         self._sizes: dict[str, int] = {}
         self._found: dict[str, ManifestRow | SlideError] = {}
@@ -85,6 +86,10 @@ class Staging:
                     self._work.result()
                 self._changed.wait(1.0)
             found = self._found.get(row.slide_id, row)
+        if found is row and is_remote(row.path) and self._folder is not None:  # it was not expected, or is read again
+            found = self._staged(row, self._folder)
+            with self._changed:
+                self._found[row.slide_id] = found
         if isinstance(found, SlideError):
             raise found
         return found
@@ -103,8 +108,9 @@ class Staging:
         """The thread: copy in order, then keep the folder until the end."""
         try:
             with _scratch(self._tuning) as folder:
+                self._folder = folder
                 for row in self._rows:
-                    self._settle(row, self._staged(row, folder))
+                    self._settle(row, self._staged(row, folder) if self._expected(row) else row)
                 with self._changed:
                     self._changed.wait_for(lambda: not self._open)
         except OSError as error:  # of the folder itself; what concerns one slide is told of that
@@ -118,11 +124,15 @@ class Staging:
                 self._pending.remove(row.slide_id)
             self._changed.notify_all()
 
+    def _expected(self, row: ManifestRow) -> bool:
+        try:
+            return row.slide_id in self._pending and self._needed(row)
+        except SlideError:  # of which the work on the slide tells
+            return False
+
     def _staged(self, row: ManifestRow, folder: Path) -> ManifestRow | SlideError:
         """The row of the copy, or where that cannot be made the row itself or what is wrong."""
         try:
-            if row.slide_id not in self._pending or not self._needed(row):
-                return row
             self._wait_for_room(row, folder, _size(row))
             return _copied(row, folder, lambda: self._open)
         except SlideError as error:

@@ -3,19 +3,33 @@
 Names are imported without loading zarr: it is loaded when arrays are written or read.
 """
 
+from wsi_features.store.checks import checked
+from wsi_features.store.claim import Claim, Claims
 from wsi_features.store.content import StoreContent
+from wsi_features.store.layout import bytes_of_store
 from wsi_features.store.provenance import Provenance
-from wsi_features.store.reader import FeatureStore, find_stores, is_complete
+from wsi_features.store.reader import FORMS, FeatureStore, find_stores, in_any_form, is_complete, slide_of
+from wsi_features.store.resume import bytes_of_work, sweep_finished, work_left
 from wsi_features.store.work import abandoned, sweep
 from wsi_features.store.writer import StoreWriter
 
 __all__ = [
+    "FORMS",
+    "Claim",
+    "Claims",
     "FeatureStore",
     "Provenance",
     "StoreContent",
     "StoreWriter",
     "abandoned",
+    "bytes_of_store",
+    "bytes_of_work",
+    "checked",
     "find_stores",
+    "in_any_form",
     "is_complete",
+    "slide_of",
     "sweep",
+    "sweep_finished",
+    "work_left",
 ]

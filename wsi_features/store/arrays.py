@@ -5,10 +5,11 @@ A damaged chunk becomes a StoreError here, at the one edge where zarr's own erro
 
 from __future__ import annotations
 
+import os
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,11 +29,19 @@ class StoredArray:
 
     root: Path
     name: str
+    _opened: dict[int, zarr.Array[Any]] = field(default_factory=dict, init=False, repr=False)
 
-    @cached_property
+    @property
     def _zarr(self) -> zarr.Array[Any]:
-        with self._as_store_error():
-            return open_array(self.root, self.name)
+        """Opened once a process: one that was forked must not share the position in an archive with the other."""
+        process = os.getpid()
+        if process not in self._opened:
+            with self._as_store_error():
+                self._opened[process] = open_array(self.root, self.name)
+        return self._opened[process]
+
+    def __reduce__(self) -> tuple[type[StoredArray], tuple[Path, str]]:
+        return StoredArray, (self.root, self.name)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -71,5 +80,5 @@ class StoredArray:
     def _as_store_error(self) -> Iterator[None]:
         try:
             yield
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, zipfile.BadZipFile) as error:
             raise StoreError.unreadable(str(self.root), self.name, str(error)) from error

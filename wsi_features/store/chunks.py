@@ -20,7 +20,8 @@ from wsi_features.store.commit import FileEntry
 def write_chunk(root: Path, array: str, number: int, values: npt.NDArray[Any]) -> FileEntry:
     """Write chunk `number` along the first axis of `array`, which is one chunk wide, and flush it to the disk.
 
-    `values` is the whole chunk, C-contiguous, little-endian; a crc32c of it follows it in the file. Raises OSError.
+    `values` is the whole chunk, C-contiguous, little-endian; a crc32c of it follows it in the file. The folder of
+    the array must be there. Raises OSError.
     """
     import google_crc32c
 
@@ -30,7 +31,9 @@ def write_chunk(root: Path, array: str, number: int, values: npt.NDArray[Any]) -
     sha256 = hashlib.sha256(content.data)
     sha256.update(checksum)
     target = root / path
-    target.parent.mkdir(parents=True, exist_ok=True)
+    # One by one: a writer whose directory was taken from it must fail here, not make another.
+    for folder in (target.parents[1], target.parent):
+        folder.mkdir(exist_ok=True)
     with target.open("xb") as file:
         file.write(content.data)
         file.write(checksum)

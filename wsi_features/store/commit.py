@@ -14,14 +14,16 @@ import os
 import stat
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import IO, Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from wsi_features.errors import StoreError
 from wsi_features.recipe import canonical_json
+from wsi_features.store.archive import is_archive, member, member_sizes
 from wsi_features.store.layout import FORMAT_VERSION
 from wsi_features.store.provenance import Sha256
 
@@ -79,14 +81,7 @@ def seal(root: Path, fingerprint: str, rows: int, dim: int, flushed: Iterable[Fi
 
 def read_record(root: Path) -> CommitRecord:
     """The commit record of the store at `root`. Raises StoreError for anything but a valid one."""
-    try:
-        content = (root / COMMIT_FILE).read_bytes()
-    except (FileNotFoundError, NotADirectoryError):
-        if not root.is_dir():
-            raise StoreError.absent(str(root)) from None
-        raise StoreError.uncommitted(str(root), f"no {COMMIT_FILE}") from None
-    except OSError as error:
-        raise StoreError.unreadable(str(root), COMMIT_FILE, error.strerror or str(error)) from error
+    content = _record_bytes(root)
     _require_known_version(root, content)
     try:
         record = CommitRecord.model_validate_json(content)
@@ -95,6 +90,33 @@ def read_record(root: Path) -> CommitRecord:
     if record.to_bytes() != content:
         raise StoreError.uncommitted(str(root), f"{COMMIT_FILE} is not in canonical form")
     return record
+
+
+def _record_bytes(root: Path) -> bytes:
+    """The record file of a store. Raises StoreError."""
+    try:
+        found = _bytes_if_there(root)
+        there = found is not None or root.is_dir() or is_archive(root)
+        if found is None and there:  # looked for twice: a whole store may have appeared in between
+            found = _bytes_if_there(root)
+    except OSError as error:
+        raise StoreError.unreadable(str(root), COMMIT_FILE, error.strerror or str(error)) from error
+    if found is None:
+        raise StoreError.uncommitted(str(root), f"no {COMMIT_FILE}") if there else StoreError.absent(str(root))
+    return found
+
+
+def _bytes_if_there(root: Path) -> bytes | None:
+    try:
+        with opened_file(root, COMMIT_FILE) as file:
+            return file.read()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def opened_file(root: Path, path: str) -> AbstractContextManager[IO[bytes]]:
+    """One file of the store at `root`, a folder or an archive, for reading. Raises OSError and StoreError."""
+    return member(root, path) if is_archive(root) else (root / path).open("rb")
 
 
 def verify_files(root: Path, record: CommitRecord) -> None:
@@ -121,8 +143,8 @@ def verify_hashes(root: Path, record: CommitRecord) -> None:
 
 def _sha256(root: Path, entry: FileEntry) -> str:
     try:
-        with (root / entry.path).open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        with opened_file(root, entry.path) as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type] # it reads into buffers
     except OSError as error:
         raise StoreError.unreadable(str(root), entry.path, error.strerror or str(error)) from error
 
@@ -155,6 +177,10 @@ def _sizes(root: Path) -> dict[str, int]:
 
     Links are followed: data managers such as git-annex keep large files behind them.
     """
+    if is_archive(root):
+        packed = member_sizes(root)
+        packed.pop(COMMIT_FILE, None)
+        return packed
     sizes = {path.relative_to(root).as_posix(): _size(path) for path in _files(root)}
     sizes.pop(COMMIT_FILE, None)
     return sizes

@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
+
 from wsi_features.recipe import Json
+from wsi_features.store.archive import is_archive
 
 if TYPE_CHECKING:
     import zarr
@@ -21,6 +25,9 @@ FORMAT_VERSION = 1
 
 CHUNK_ROWS = 4096
 """Rows of `features` in one file: 12 MiB at float16 x 1536, so a slide is a few dozen files at most."""
+
+_SMALL_FILES = 64 * 1024
+"""Metadata, the journal of a small store, and the ends of blocks of the file system."""
 
 FeatureDtype = Literal["float16", "float32"]
 FEATURE_DTYPES: tuple[FeatureDtype, ...] = ("float16", "float32")
@@ -60,6 +67,13 @@ def array_specs(rows: int, dim: int, columns: int, dtype: FeatureDtype) -> dict[
     return {spec.name: spec for spec in specs}
 
 
+def bytes_of_store(rows: int, dim: int, dtype: FeatureDtype, columns: int = 8) -> int:
+    """About how many bytes a store takes: its chunks in full, and a little for what is small."""
+    specs = array_specs(rows, dim, columns, dtype).values()
+    chunks = [(-(-spec.shape[0] // spec.chunks[0]), prod(spec.chunks), spec.dtype) for spec in specs]
+    return sum(count * size * np.dtype(kind).itemsize for count, size, kind in chunks) + _SMALL_FILES
+
+
 def create_array(root: Path, spec: ArraySpec) -> zarr.Array[Any]:
     """Make one empty array under `root`: raw little-endian values, then a crc32c for each chunk.
 
@@ -96,12 +110,14 @@ def open_array(root: Path, name: str) -> zarr.Array[Any]:
     """One array of a store, for reading."""
     import zarr
 
+    if is_archive(root):
+        return zarr.open_array(store=zarr.storage.ZipStore(root, mode="r"), path=name, mode="r")
     return zarr.open_array(store=root / name, mode="r")
 
 
-def read_attributes(root: Path) -> Json:
-    """The attributes of the group at `root`, without loading zarr. Raises OSError and ValueError."""
-    document = json.loads((root / GROUP_FILE).read_bytes())
+def attributes_in(content: bytes) -> Json:
+    """The attributes in the file of a group. Raises ValueError."""
+    document = json.loads(content)
     attributes = document.get("attributes") if isinstance(document, dict) else None
     if not isinstance(attributes, dict):
         raise ValueError("it has no attributes")  # noqa: TRY004 - the content of a file is wrong, not an argument

@@ -14,13 +14,16 @@ import numpy.typing as npt
 
 from wsi_features.errors import StoreError
 from wsi_features.recipe import Json
+from wsi_features.store.archive import ARCHIVE_SUFFIX
 from wsi_features.store.arrays import StoredArray
 from wsi_features.store.check import store_mismatches
-from wsi_features.store.commit import CommitRecord, read_record, verify_files, verify_hashes
-from wsi_features.store.layout import FEATURES, GROUP_FILE, read_attributes
+from wsi_features.store.commit import CommitRecord, opened_file, read_record, verify_files, verify_hashes
+from wsi_features.store.layout import FEATURES, GROUP_FILE, attributes_in
 from wsi_features.store.provenance import Provenance
 
 SUFFIX = ".zarr"
+FORMS = {"directory": SUFFIX, "zip": SUFFIX + ARCHIVE_SUFFIX}
+"""How the name of a store ends in each form."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +50,8 @@ class FeatureStore:
         record = read_record(root)
         verify_files(root, record)
         try:
-            attributes = read_attributes(root)
+            with opened_file(root, GROUP_FILE) as file:
+                attributes = attributes_in(file.read())
             provenance = Provenance.of_attributes(attributes)
         except (OSError, ValueError) as error:
             raise StoreError.unreadable(str(root), GROUP_FILE, str(error)) from error
@@ -131,7 +135,7 @@ def is_complete(path: Path | str, fingerprint: str) -> bool:
 
 
 def find_stores(root: Path) -> list[Path]:
-    """Every path under `root` that ends in `.zarr`, sorted, finished or not; hidden ones are work in progress."""
+    """Every path under `root` that ends in `.zarr` or `.zarr.zip`, sorted, finished or not; hidden ones are work in progress."""
     return sorted(_stores(root))
 
 
@@ -143,4 +147,15 @@ def _stores(root: Path) -> Iterator[Path]:
 
 
 def _is_store_name(name: str) -> bool:
-    return name.endswith(SUFFIX) and not name.startswith(".")
+    return name.endswith(tuple(FORMS.values())) and not name.startswith(".")
+
+
+def slide_of(path: Path) -> str:
+    """The slide's id in the name of a store of either form."""
+    return path.name.removesuffix(ARCHIVE_SUFFIX).removesuffix(SUFFIX)
+
+
+def in_any_form(target: Path) -> Path:
+    """The store of `target`'s slide that is there, whatever its form; `target` itself where none is."""
+    others = [target.with_name(slide_of(target) + suffix) for suffix in FORMS.values()]
+    return next((path for path in (target, *others) if path.exists()), target)

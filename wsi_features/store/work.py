@@ -1,55 +1,88 @@
 """Work directories: where a store is built, and the one step that makes it visible.
 
-A work directory lies beside its target, hidden, and its name tells which process made
-it: `.<slide_id>.zarr.<host>-<pid>-<start>-<random>`. Nothing of that enters the store,
-because the directory itself becomes the store by being renamed.
+A work directory lies beside its target, hidden, and its name tells which process made it:
+`.<slide_id>.zarr.<host>-<pid>-<start>-<random>`. The store is built in its folder `store`, which becomes the store by
+being renamed, so nothing of the owner enters it. Beside that lies the journal, by which the next writer takes up what
+a killed one left.
 """
 
 from __future__ import annotations
 
 import errno
 import os
-import platform
 import re
-import secrets
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import NamedTuple
 
-from wsi_features.errors import StoreError
-from wsi_features.recipe import digest
+from wsi_features.errors import StorageError, StoreError
 from wsi_features.store.commit import flush_folder
-from wsi_features.store.reader import is_complete
+from wsi_features.store.owner import OWNER, Life, life, nobodys_token, token
+from wsi_features.store.reader import is_complete, slide_of
 
-_OWNER = r"(?P<host>[0-9a-f]{8})-(?P<pid>[0-9]{1,9})-(?P<start>[0-9]+)-[0-9a-f]{8}(?:\.old)?"
-_UNKNOWN = 0
+STORE, ARCHIVE, JOURNAL = "store", "store.zarr.zip", "journal"
+"""What a work directory holds."""
+
+_LONG_SECONDS = 24 * 3600.0
+_NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 _OCCUPIED = (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR)
+_LEFT = re.compile(rf"\.(?P<target>.+\.zarr(?:\.zip)?)\.(?P<owner>{OWNER})(?:\.old|\.claim)?")
+
+
+class Left(NamedTuple):
+    """Something hidden of a writer: a work directory, a replaced store, a claim in the making."""
+
+    path: Path
+    target: Path
+    owner: str
+
+    @property
+    def life(self) -> Life:
+        """Whether its owner lives."""
+        return life(self.owner)
+
+    def changed(self) -> float:
+        """When it was last added to, by the file system's clock."""
+        return max(map(_time_of, (self.path, *(self.path / name for name in (STORE, JOURNAL, f"{STORE}/features/c")))))
 
 
 def make_work_directory(target: Path) -> Path:
-    """A new empty work directory for `target`, whose folder is made as well."""
+    """A new work directory for `target` with an empty folder for the store; the target's folder is made as well."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    work = target.parent / f".{target.name}.{_token()}"
+    work = own_path(target)
     work.mkdir()
+    (work / STORE).mkdir()
     return work
 
 
-def publish(work: Path, target: Path, fingerprint: str) -> None:
-    """Make the finished store in `work` visible as `target` by one rename.
+def own_path(target: Path) -> Path:
+    """A new name for a work directory of this process."""
+    return target.parent / f".{target.name}.{token()}"
 
-    A complete store of the same `fingerprint` that is there already stays, and `work` is
-    dropped. Anything else is moved aside first and deleted afterwards.
+
+def publish(root: Path, target: Path, fingerprint: str) -> None:
+    """Make the finished store at `root` visible as `target` by one rename.
+
+    A complete store of the same `fingerprint` that is there already stays, and `root` is left where it is. Anything
+    else is moved aside first and deleted afterwards.
     """
     replaced = []
-    while not _moved_in(work, target):
+    while not _moved_in(root, target):
         if is_complete(target, fingerprint):
-            remove(work)
             break
         replaced.append(_moved_aside(target))
     flush_folder(target.parent)
     for old in replaced:
         remove(old)
+
+
+def set_aside(work: Path, target: Path) -> None:
+    """Give a work directory up for the next writer of `target`, whoever that is."""
+    with suppress(OSError):  # then it is found by its owner's end
+        work.rename(target.parent / f".{target.name}.{nobodys_token()}")
 
 
 def sweep(target: Path) -> list[Path]:
@@ -58,17 +91,31 @@ def sweep(target: Path) -> list[Path]:
     A writer that still runs keeps its directory, and so does one of another machine,
     container or boot: from here nobody can tell whether it lives.
     """
-    dead = _orphans(target.parent, re.escape(target.name))
+    dead = [left.path for left in leftovers(target.parent) if left.target == target and left.life == "dead"]
     for path in dead:
         remove(path)
     return dead
 
 
+def leftovers(folder: Path) -> list[Left]:
+    """All that is hidden in `folder` and belongs to some writer, sorted by path."""
+    try:
+        found = [(path, _LEFT.fullmatch(path.name)) for path in folder.iterdir()]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    return sorted(Left(path, folder / match["target"], match["owner"]) for path, match in found if match is not None)
+
+
 def abandoned(root: Path) -> list[Path]:
-    """The work directories below `root` whose writers were killed on this machine, sorted; nothing is deleted."""
+    """What writers below `root` left that were killed, sorted; nothing is deleted.
+
+    Of a writer of another machine nobody can tell from here whether it lives: a day's silence is taken for its end.
+    """
     found: list[Path] = []
+    long_ago = time.time() - _LONG_SECONDS
     for folder, below, _ in os.walk(root):
-        found += _orphans(Path(folder), r".+\.zarr")
+        left = leftovers(Path(folder))
+        found += [it.path for it in left if it.life == "dead" or (it.life == "unknown" and it.changed() < long_ago)]
         below[:] = [name for name in below if ".zarr" not in name]
     return sorted(found)
 
@@ -84,18 +131,37 @@ def remove(path: Path) -> None:
 
 @contextmanager
 def writing(target: Path) -> Iterator[None]:
-    """Turns what the system refuses (no space, no permission) into a StoreError that names `target`."""
+    """Turns what the system refuses into an error that names the slide of `target`.
+
+    A StorageError, which ends the job, where no other slide could be written either: no space, a read-only or lost
+    disk. Else a StoreError.
+    """
     try:
         yield
     except OSError as error:
+        if StorageError.is_behind(error):
+            raise StorageError.refused(slide_of(target), str(target.parent), error.strerror or str(error)) from error
         raise StoreError.unwritable(str(target), error.strerror or str(error)) from error
 
 
-def _moved_in(work: Path, target: Path) -> bool:
-    """Rename, unless something is in the way: a folder never replaces a file or a folder with files."""
+def _time_of(path: Path) -> float:
     try:
-        work.rename(target)
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def _moved_in(root: Path, target: Path) -> bool:
+    """Rename, unless something is in the way: a folder never replaces a file or a folder with files, nor a link."""
+    try:
+        if root.is_dir():
+            root.rename(target)
+        else:
+            os.link(root, target)
     except OSError as error:
+        if error.errno in _NO_LINKS and not target.exists():  # where there are no links; both would be complete
+            root.rename(target)
+            return True
         if error.errno not in _OCCUPIED:
             raise
         return False
@@ -104,56 +170,7 @@ def _moved_in(work: Path, target: Path) -> bool:
 
 def _moved_aside(target: Path) -> Path:
     """The hidden path that `target` was renamed to; nothing is there when another writer was faster."""
-    aside = target.parent / f".{target.name}.{_token()}.old"
+    aside = target.parent / f".{target.name}.{token()}.old"
     with suppress(FileNotFoundError):
         target.rename(aside)
     return aside
-
-
-def _orphans(folder: Path, name: str) -> list[Path]:
-    pattern = re.compile(rf"\.{name}\." + _OWNER)
-    if not folder.is_dir():
-        return []
-    found = [(path, pattern.fullmatch(path.name)) for path in folder.iterdir()]
-    return sorted(path for path, match in found if match is not None and _is_orphan(match))
-
-
-def _token() -> str:
-    pid = os.getpid()
-    return f"{_host()}-{pid}-{_start_time(pid) or _UNKNOWN}-{secrets.token_hex(4)}"
-
-
-def _host() -> str:
-    """Eight digits for the set of processes that one can look up by number from here."""
-    boot, namespace = Path("/proc/sys/kernel/random/boot_id"), Path("/proc/self/ns/pid")
-    identity = (
-        platform.node(),
-        boot.read_text() if boot.is_file() else "",
-        str(namespace.readlink()) if namespace.is_symlink() else "",
-    )
-    return digest(identity)[:8]
-
-
-def _is_orphan(owner: re.Match[str]) -> bool:
-    """Whether the process that made a directory is known to be gone; numbers are reused, start times are not."""
-    if owner["host"] != _host():
-        return False
-    pid = int(owner["pid"])
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:
-        pass  # it lives, or its number was given to another user's process: the start time tells
-    start = _start_time(pid)
-    return start is not None and int(owner["start"]) not in (start, _UNKNOWN)
-
-
-def _start_time(pid: int) -> int | None:
-    """When a process began, in clock ticks since boot; -1 for one that is dead but not yet reaped."""
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return None
-    fields = text[text.rindex(")") + 2 :].split()  # the name in brackets may hold anything
-    return -1 if fields[0] in "ZX" else int(fields[19])

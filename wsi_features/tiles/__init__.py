@@ -3,7 +3,7 @@
 from wsi_features.tiles.grid import TileBatch, TileGrid, TileScale, regular_grid, tile_scale, usable_bounds
 from wsi_features.tiles.recipe import TILES_VERSION, ReadRecipe, TileRecipe, TileView
 from wsi_features.tiles.stream import tile_batches
-from wsi_features.tiles.table import TileTable, read_tiles, write_tiles
+from wsi_features.tiles.table import TileTable, read_tiles, tile_count, write_tiles
 
 __all__ = [
     "TILES_VERSION",
@@ -17,6 +17,7 @@ __all__ = [
     "read_tiles",
     "regular_grid",
     "tile_batches",
+    "tile_count",
     "tile_scale",
     "usable_bounds",
     "write_tiles",

@@ -113,6 +113,17 @@ def read_tiles(slide_id: str, path: Path) -> TileTable:
         raise ArtifactError.damaged(slide_id, "tile table", str(path), str(error).splitlines()[0]) from error
 
 
+def tile_count(path: Path) -> int:
+    """How many tiles a table holds; 0 where there is none that can be read."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return int(pq.read_metadata(path).num_rows)
+    except (pa.ArrowException, OSError):
+        return 0
+
+
 def _table(arrow: Any, about: dict[str, Any]) -> TileTable:
     scale = _scale(about["scale"])
     bounds = about.get("bounds")

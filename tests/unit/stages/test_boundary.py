@@ -1,9 +1,10 @@
+import errno
 import logging
 
 import pytest
 
 from wsi_features.cohort.records import SlideResult
-from wsi_features.errors import ManifestError, SlideFileError
+from wsi_features.errors import ManifestError, SlideFileError, StorageError
 from wsi_features.stages.boundary import exit_code, guarded
 
 OK = SlideResult("ok", "tiles")
@@ -33,7 +34,16 @@ def test_a_fault_of_the_program_is_recorded_and_logged_with_its_traceback(caplog
     assert "Traceback" in caplog.text
 
 
-@pytest.mark.parametrize("error", [ManifestError.of(["x"]), MemoryError(), KeyboardInterrupt()])
+FULL = StorageError.refused("s1", "out", "No space left on device")
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EROFS])
+def test_a_full_disk_in_any_stage_ends_the_job_and_blames_no_slide(code: int) -> None:
+    with pytest.raises(StorageError, match="slide 's1' in tissue: the disk of the output folder takes nothing more"):
+        guarded("s1", "tissue", lambda: raising(OSError(code, "no room")))
+
+
+@pytest.mark.parametrize("error", [ManifestError.of(["x"]), MemoryError(), KeyboardInterrupt(), FULL])
 def test_what_concerns_all_slides_is_not_one_slides_result(error: BaseException) -> None:
     with pytest.raises(type(error)):
         guarded("s1", "tiles", lambda: raising(error))
@@ -44,6 +54,8 @@ def test_what_concerns_all_slides_is_not_one_slides_result(error: BaseException)
     [
         (ManifestError.of(["line 1", "line 2"]), 2, "line 1\nline 2"),
         (SlideFileError.empty("s1", "a.svs"), 1, "slide 's1': 'a.svs' has 0 bytes. Copy the slide again, then rerun."),
+        (FULL, 3, str(FULL)),
+        (OSError(errno.ENOSPC, "no room"), 3, str(StorageError.during("writing", "no room"))),
         (KeyError("x"), 3, "internal error: KeyError: 'x'. The log has the traceback."),
         (KeyboardInterrupt(), 130, "interrupted; finished work is kept and the same command goes on from there"),
     ],

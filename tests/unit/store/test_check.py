@@ -13,7 +13,7 @@ import pytest
 import zarr
 
 from wsi_features.errors import StoreError
-from wsi_features.store import FeatureStore
+from wsi_features.store import FeatureStore, checked
 from wsi_features.store.commit import seal
 
 
@@ -78,3 +78,17 @@ def test_arrays_that_do_not_belong_together_are_refused(
     change(store)
     with pytest.raises(StoreError, match=message):
         resealed(store, samples).check()
+
+
+class TestManyStores:
+    def test_each_comes_back_in_order_with_what_is_wrong(self, tmp_path: Path, samples: Any) -> None:
+        paths = [samples.write(tmp_path, samples.content(slide_id=f"s{k}")) for k in range(5)]
+        (paths[3] / "features/c/0/0").write_bytes(b"")
+        for fast in (True, False):
+            found = list(checked(paths, fast=fast))
+            assert [path for path, _ in found] == paths
+            assert [error is None for _, error in found] == [True, True, True, False, True]
+
+    def test_a_slide_of_16000_tiles_is_at_most_24_files(self, tmp_path: Path, samples: Any) -> None:
+        store = samples.write(tmp_path, samples.content(16_000, 2), np.zeros((16_000, 2), np.float32))
+        assert len([path for path in store.rglob("*") if path.is_file()]) <= 24

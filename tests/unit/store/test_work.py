@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 
 from wsi_features.errors import StoreError
-from wsi_features.store import FeatureStore, StoreWriter, abandoned, is_complete, sweep, work
+from wsi_features.store import FeatureStore, StoreWriter, abandoned, is_complete, owner, sweep, work
 from wsi_features.store.commit import flush_folder
+from wsi_features.store.owner import token
 
 OTHER = "cc" * 32
 
@@ -111,7 +112,7 @@ class TestTargetInTheWay:
 
 def left_behind(target: Path, *, old: bool = False, **owner: Any) -> Path:
     """A work directory of this process, except for what `owner` changes."""
-    host, pid, start, random = work._token().split("-")
+    host, pid, start, random = token().split("-")
     parts = {"host": host, "pid": pid, "start": start, "random": random} | owner
     name = "-".join(str(part) for part in parts.values())
     path = target.parent / f".{target.name}.{name}{'.old' if old else ''}"
@@ -144,7 +145,7 @@ class TestSweep:
 
     def test_a_killed_process_that_nobody_has_reaped_is_gone(self, tmp_path: Path) -> None:
         process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
-        start = work._start_time(process.pid)
+        start = owner._start_time(process.pid)
         dead = left_behind(tmp_path / "s1.zarr", pid=process.pid, start=start)
         assert sweep(tmp_path / "s1.zarr") == []
         process.kill()
@@ -194,6 +195,14 @@ def test_abandoned_work_is_found_in_every_folder_below_and_left_there(tmp_path: 
     assert all(path.exists() for path in dead)
 
 
+def test_work_of_another_machine_is_abandoned_after_a_day_of_silence(tmp_path: Path) -> None:
+    foreign = left_behind(tmp_path / "s1.zarr", host="01234567")
+    assert abandoned(tmp_path) == []
+    for path in (foreign, *foreign.rglob("*")):
+        os.utime(path, (0, 0))
+    assert abandoned(tmp_path) == [foreign]
+
+
 class TestFlush:
     def test_every_file_and_folder_then_the_record_then_after_the_rename_the_parent(
         self, tmp_path: Path, samples: Any, monkeypatch: pytest.MonkeyPatch
@@ -209,8 +218,12 @@ class TestFlush:
         monkeypatch.setattr(os, "fsync", note)
         samples.write(tmp_path)
         everything = {p.relative_to(target).as_posix() for p in target.rglob("*")} - {"commit.json"}
-        assert {name.removeprefix("hidden ") for name in flushed[:-3]} == {*everything, ""}
-        assert flushed[-3:] == ["hidden commit.json", "hidden ", "visible "]
+        assert flushed[0] == "hidden journal.new"
+        chunk = flushed.index("hidden store/features/c/0/0")
+        assert flushed[chunk + 1] == "hidden journal"
+        built = {name.removeprefix("hidden store").lstrip("/") for name in flushed[:-3] if "journal" not in name}
+        assert built == {*everything, ""}
+        assert flushed[-3:] == ["hidden store/commit.json", "hidden store", "visible "]
 
     @pytest.mark.parametrize(("code", "raised"), [(errno.EINVAL, False), (errno.ENOTSUP, False), (errno.EIO, True)])
     def test_file_systems_that_cannot_flush_folders_are_accepted(

@@ -50,6 +50,11 @@ class CudaStage:
         self._halving = Halving(str(device), torch.cuda.empty_cache, notes)
         self.seconds = DeviceSeconds()
 
+    @property
+    def most(self) -> int | None:
+        """Tiles that the GPU has memory for, where a batch did not fit."""
+        return self._halving.most
+
     def submit(self, pixels: npt.NDArray[np.uint8], stain: StainTransform) -> Pending:
         """Queue copy in, network and copy out; what goes wrong is told by `rows`."""
         import torch

@@ -27,6 +27,11 @@ class Halving:
         self._notes = notes
         self._most: int | None = None
 
+    @property
+    def most(self) -> int | None:
+        """Tiles that are computed at once since memory was short; None while it never was."""
+        return self._most
+
     def rows(self, work: Work, pixels: torch.Tensor) -> torch.Tensor:
         """The rows of `pixels` (b, h, w, 3). Raises EncoderError when a single tile does not fit."""
         while True:

@@ -33,6 +33,7 @@ class HostStage:
     def __init__(self, work: Work, threads: int) -> None:
         self._work = work
         self.seconds = DeviceSeconds()
+        self.most: int | None = None
         _OneCoreEach.begin()
         self._open = True
         self._executor = ThreadPoolExecutor(max(1, threads), "encoder", initializer=_OneCoreEach.set_here)

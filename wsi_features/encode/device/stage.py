@@ -28,6 +28,10 @@ class Stage(Protocol):
     seconds: DeviceSeconds
     """How long the device has worked for this stage, so far."""
 
+    @property
+    def most(self) -> int | None:
+        """Tiles that the device has memory for at once, where a batch did not fit; None while all did."""
+
     def submit(self, pixels: npt.NDArray[np.uint8], stain: StainTransform) -> Pending:
         """Start one batch, stain-normalised on the way. `pixels` may not change until its rows are there."""
 

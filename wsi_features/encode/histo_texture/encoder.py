@@ -44,6 +44,7 @@ class HistoTextureEncoder:
     def __init__(self, card: EncoderCard, workers: int) -> None:
         self.card = card
         self.seconds = DeviceSeconds()
+        self.most: int | None = None
         self._most_parts = workers * _PARTS_PER_WORKER
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="histo-texture")
         self._thread = threading.local()

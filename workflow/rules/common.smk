@@ -38,8 +38,9 @@ def slides_of(wildcards):
     return plan.slides(wildcards.shard)
 
 
+# On a cluster there is no number of cores, and `workflow.cores` raises; there `set-threads` of the profile decides.
 def threads_for_reading():
-    return plan.config.tuning.workers or workflow.cores or 2
+    return plan.config.tuning.workers or workflow.resource_settings.cores or 2
 
 
 # Not a rule: below a job that reruns, Snakemake (9.27) does not look for changed params across an ancient() input,

@@ -26,12 +26,17 @@ localrules:
     verdict,
 
 
+# Where Snakemake would carry files through a storage of its own (Kubernetes), the output folder is a mounted volume.
+def in_out(path):
+    return local(str(path)) if workflow.storage_settings.default_storage_provider else str(path)
+
+
 def record(stage):
-    return str(plan.out.record(stage, "{shard}"))
+    return in_out(plan.out.record(stage, "{shard}"))
 
 
 def log_of(stage):
-    return str(plan.out.log(stage + "-{shard}"))
+    return in_out(plan.out.log(stage + "-{shard}"))
 
 
 def slides_of(wildcards):

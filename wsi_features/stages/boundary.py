@@ -40,7 +40,8 @@ def slide_boundary(slide_id: str, stage: str, failed: Callable[[SlideResult], No
     except (UsageError, DeviceLostError, MemoryError):
         raise
     except Exception as error:  # noqa: BLE001 - the boundary: a fault with one slide must not lose the others
-        _log.exception("slide %s: internal error in %s", slide_id, stage)
+        about = {"event": "internal", "stage": stage, "slide_id": slide_id}
+        _log.exception("slide %s: internal error in %s", slide_id, stage, extra=about)
         message = f"slide {slide_id!r}: internal error in {stage}: {type(error).__name__}: {error}. See the log."
         failed(SlideResult("failed", stage, reason="internal", message=one_line(message)))
 

@@ -1,0 +1,143 @@
+"""A small cohort, a SLURM on this machine, and what happens to jobs: the parts of the tests in this folder."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+TOP = Path(__file__).parents[3]
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """A folder with a manifest of four slides in two shards, run through a profile."""
+
+    folder: Path
+    slides: Path
+
+    def prepare(self) -> Cohort:
+        rows = [f"{name},{self.slides}/{name}.svs" for name in "abcd"]
+        self.folder.mkdir()
+        (self.folder / "cohort.csv").write_text("\n".join(["slide_id,path", *rows, ""]))
+        config = {"manifest": "cohort.csv", "out": "results", "tuning": {"slides_per_shard": 2, "workers": 1}}
+        (self.folder / "config.json").write_text(json.dumps(config))
+        return self
+
+    def run(self, profile: str, *options: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "snakemake", "--snakefile", str(TOP / "Snakefile"), "--directory", "."]
+        command += ["--profile", str(TOP / "profiles" / profile), "--configfile", "config.json", *options]
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        return subprocess.run(
+            command, cwd=self.folder, env=environment, check=False, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )  # fmt: skip
+
+    def slurm(self, *options: str) -> subprocess.CompletedProcess[str]:
+        """A run through profiles/slurm; looking at the queue more often than real clusters like it saves the test minutes."""
+        quick = ["--slurm-init-seconds-before-status-checks", "2", "--latency-wait", "10"]
+        return self.run("slurm", *quick, "--set-threads", "embed=1", "report=1", *options)
+
+    def commits(self) -> dict[str, tuple[int, int]]:
+        """The stores with file number and time of their commit records: a store made again has others."""
+        found = {path.parent.stem: path.stat() for path in self.folder.glob("results/features/*/*.zarr/commit.json")}
+        return {name: (info.st_ino, info.st_mtime_ns) for name, info in found.items()}
+
+    def status(self) -> dict[str, str]:
+        with (self.folder / "results/status.tsv").open(newline="") as file:
+            return {row["slide_id"]: row["status"] for row in csv.DictReader(file, delimiter="\t")}
+
+    def tools(self, stage: str, shard: str) -> list[int]:
+        """The processes of ours that work on a shard: started in this folder, so by this cohort's jobs."""
+        wanted = ["-m", "wsi_features", stage, "--shard", shard]
+        return [pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if self._is_tool(pid, wanted)]  # noqa: PTH208
+
+    def _is_tool(self, pid: int, wanted: list[str]) -> bool:
+        try:
+            words = Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+            return words[1:6] == wanted and Path(f"/proc/{pid}/cwd").resolve() == self.folder.resolve()
+        except OSError:
+            return False
+
+
+class Saboteur(threading.Thread):
+    """Sends one signal to the tool of one job, once, as soon as `when` is true."""
+
+    def __init__(self, cohort: Cohort, stage: str, shard: str, sent: int, when: Callable[[], bool]) -> None:
+        super().__init__(daemon=True)
+        self._cohort, self._stage, self._shard, self._sent, self._when = cohort, stage, shard, sent, when
+        self.before: dict[str, tuple[int, int]] = {}
+        self.done = False
+        self.given_up = threading.Event()
+
+    def run(self) -> None:
+        while not (self.done or self.given_up.wait(0.01)):
+            if self._when() and (tools := self._cohort.tools(self._stage, self._shard)):
+                os.kill(tools[0], self._sent)
+                self.before = self._cohort.commits()
+                self.done = True
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A job as SLURM saw it end."""
+
+    state: str
+    memory: int
+    minutes: int
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A running SLURM, its state below `folder`."""
+
+    folder: Path
+
+    def ended(self) -> list[Ended]:
+        """All jobs so far, in the order of their submission."""
+        lines = (self.folder / "log/ended.txt").read_text().splitlines()
+        jobs = [dict(re.findall(r"(\w+)=(\S*)", line.replace("Tres=cpu", "Cpu"))) for line in lines]
+        jobs.sort(key=lambda job: int(job["JobId"]))
+        return [Ended(job["JobState"], int(job["mem"].split("M")[0]), int(job["TimeLimit"])) for job in jobs]
+
+    def kill_node(self, node: str) -> None:
+        """End a node and all that runs on it, as a power cut does: its daemon, and the daemons of its jobs with their trees."""
+        daemon = int((self.folder / f"pid/slurmd-{node}.pid").read_text())
+        listed = subprocess.run(["squeue", "-h", "-w", node, "-o", "%A"], check=True, capture_output=True, text=True)
+        jobs = listed.stdout.split()
+        os.kill(daemon, signal.SIGKILL)
+        for pid in sorted(_trees([f"slurmstepd: [{job}." for job in jobs])):
+            os.kill(pid, signal.SIGKILL)
+
+
+def _trees(names: list[str]) -> set[int]:
+    """The processes of these names, and all their descendants."""
+    parents, found = {}, set()
+    for pid in map(int, filter(str.isdigit, os.listdir("/proc"))):  # noqa: PTH208
+        try:
+            parents[pid] = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+            if Path(f"/proc/{pid}/cmdline").read_text().startswith(tuple(names)):
+                found.add(pid)
+        except OSError:
+            continue
+    while more := {pid for pid, parent in parents.items() if parent in found} - found:
+        found |= more
+    return found
+
+
+@dataclass
+class Told:
+    """A run that met with accidents: what Snakemake said, what SLURM saw, and who did what."""
+
+    cohort: Cohort
+    jobs: list[Ended]
+    text: str
+    killed: Saboteur
+    stopped: Saboteur

@@ -1,8 +1,8 @@
 """`make bench`: runs the benchmarks and prints one table.
 
 BENCH_PX sets the width of the generated slide (30000), BENCH_ONLY names one benchmark
-(chain, reader, stream, engine, start, stain, histo_texture, device, gpu, or memory, which only runs when named),
-BENCH_SLIDE a slide of your own that is read as well. Compare ratios within one run: machines are noisy.
+(chain, reader, stream, engine, start, stain, histo_texture, device, gpu, or memory and dag, which only run when named),
+BENCH_SLIDE a slide of your own that is read as well, BENCH_SLIDES how many slides the plan of dag has. Compare ratios within one run: machines are noisy.
 """
 
 from __future__ import annotations
@@ -14,8 +14,20 @@ import sys
 from pathlib import Path
 from typing import Any
 
-BENCHMARKS = ("chain", "reader", "stream", "engine", "start", "stain", "histo_texture", "device", "gpu", "memory")
-ONLY_WHEN_NAMED = ("memory",)
+BENCHMARKS = (
+    "chain",
+    "reader",
+    "stream",
+    "engine",
+    "start",
+    "stain",
+    "histo_texture",
+    "device",
+    "gpu",
+    "memory",
+    "dag",
+)
+ONLY_WHEN_NAMED = ("memory", "dag")
 OF_A_SLIDE = ("chain", "reader", "stream", "engine")
 
 

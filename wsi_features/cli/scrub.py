@@ -10,12 +10,12 @@ from pathlib import Path
 
 _HIDDEN = "[hidden]"
 
-_SECRET_NAME = r"[\w-]*(?:token|secret|passw(?:or)?d|api[_-]?key|credential|authorization)[\w-]*"
+_NAME_OF_ONE = r"[\w-]*(?:token|secret|passw(?:or)?d|api[_-]?key|credential|authorization)[\w-]*"
 """Names, in any case, whose values are secrets."""
 
 _SECRETS = (
     (
-        re.compile(rf"(?i)\b({_SECRET_NAME})(['\"]?\s*[=:]\s*)(?:(?:bearer|basic)\s+)?['\"]?[^\s'\",;&)]+"),
+        re.compile(rf"(?i)\b({_NAME_OF_ONE})(['\"]?\s*[=:]\s*)(?:(?:bearer|basic)\s+)?['\"]?[^\s'\",;&)]+"),
         rf"\1\2{_HIDDEN}",
     ),
     (re.compile(r"(?i)\b(bearer|basic)\s+[A-Za-z0-9._~+/=-]{12,}"), rf"\1 {_HIDDEN}"),
@@ -39,7 +39,7 @@ class Scrubber:
         self._values = [
             value
             for name, value in environment.items()
-            if re.fullmatch(f"(?i){_SECRET_NAME}|.*_key", name) and len(value) >= _SHORTEST
+            if re.fullmatch(f"(?i){_NAME_OF_ONE}|.*_key", name) and len(value) >= _SHORTEST
         ]
 
     def clean(self, text: str) -> str:

@@ -16,7 +16,7 @@ from wsi_features.slides.synthetic import SlideSpec, write_slide
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
-from slurm_cohort import Cluster, Cohort, Saboteur, Told  # noqa: E402
+from slurm_cohort import TOP, Cluster, Cohort, Saboteur, Told  # noqa: E402
 
 CANNOT = 77
 """How start.sh ends where there can be no SLURM."""
@@ -48,7 +48,7 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
         spec = SlideSpec(width=2048, height=1536, seed=seed, mpp=0.5, objective=20, levels=(1, 4))
         write_slide(slides / f"{name}.svs", spec)
     cohort = Cohort(tmp_path_factory.mktemp("reference") / "cohort", slides).prepare()
-    done = cohort.run("local", "--cores", "2")
+    done = cohort.run(TOP / "profiles/local", "--cores", "2")
     assert done.returncode == 0, done.stdout
     return cohort
 
@@ -65,13 +65,14 @@ def accidents(cluster: Cluster, reference: Cohort, tmp_path_factory: pytest.Temp
     stopped = Saboteur(cohort, "tiles", "00001", signal.SIGSTOP, lambda: True)
     for saboteur in (killed, stopped):
         saboteur.start()
-    done = cohort.slurm(
-        "--set-resources",
-        "tissue:mem_mb=150 * attempt ** 4 if wildcards.shard == '00001' else 2000",
-        "tiles:runtime=attempt ** 6 if wildcards.shard == '00001' else 60",
-    )
+    small, short = "150 * attempt ** 4", "attempt ** 6"
+    changed = {
+        "tissue": {"mem_mb": f"{small} if wildcards.shard == '00001' else 4000"},
+        "tiles": {"runtime": f"{short} if wildcards.shard == '00001' else 60"},
+    }
+    done = cohort.slurm(changed=changed)
     for saboteur in (killed, stopped):
         saboteur.given_up.set()
         saboteur.join()
     assert done.returncode == 0, done.stdout
-    return Told(cohort, cluster.ended(), done.stdout, killed, stopped)
+    return Told(cohort, cluster.ended(), killed, stopped)

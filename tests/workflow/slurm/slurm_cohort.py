@@ -10,11 +10,15 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import yaml
+
 TOP = Path(__file__).parents[3]
+
+Done = subprocess.CompletedProcess[str]
 
 
 @dataclass(frozen=True)
@@ -32,18 +36,27 @@ class Cohort:
         (self.folder / "config.json").write_text(json.dumps(config))
         return self
 
-    def run(self, profile: str, *options: str) -> subprocess.CompletedProcess[str]:
+    def run(self, profile: Path, *options: str) -> Done:
         command = [sys.executable, "-m", "snakemake", "--snakefile", str(TOP / "Snakefile"), "--directory", "."]
-        command += ["--profile", str(TOP / "profiles" / profile), "--configfile", "config.json", *options]
+        command += ["--profile", str(profile), "--configfile", "config.json", *options]
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         return subprocess.run(
             command, cwd=self.folder, env=environment, check=False, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
         )  # fmt: skip
 
-    def slurm(self, *options: str) -> subprocess.CompletedProcess[str]:
-        """A run through profiles/slurm; looking at the queue more often than real clusters like it saves the test minutes."""
-        quick = ["--slurm-init-seconds-before-status-checks", "2", "--latency-wait", "10"]
-        return self.run("slurm", *quick, "--set-threads", "embed=1", "report=1", *options)
+    def slurm(self, *options: str, changed: Mapping[str, Mapping[str, str]] | None = None) -> Done:
+        """A run through profiles/slurm with `changed` resources of some rules.
+
+        Looking at the queue more often than real clusters like it saves the test minutes, and so do small jobs.
+        """
+        profile = yaml.safe_load((TOP / "profiles/slurm/config.yaml").read_text())
+        for rule, resources in (changed or {}).items():
+            profile["set-resources"][rule] |= resources
+        profile |= {"slurm-init-seconds-before-status-checks": 2, "latency-wait": 10, "set-threads": {"embed": 1}}
+        folder = self.folder / "profile"
+        folder.mkdir(exist_ok=True)
+        (folder / "config.yaml").write_text(yaml.safe_dump(profile))
+        return self.run(folder, *options)
 
     def commits(self) -> dict[str, tuple[int, int]]:
         """The stores with file number and time of their commit records: a store made again has others."""
@@ -102,10 +115,9 @@ class Cluster:
 
     def ended(self) -> list[Ended]:
         """All jobs so far, in the order of their submission."""
-        lines = (self.folder / "log/ended.txt").read_text().splitlines()
-        jobs = [dict(re.findall(r"(\w+)=(\S*)", line.replace("Tres=cpu", "Cpu"))) for line in lines]
-        jobs.sort(key=lambda job: int(job["JobId"]))
-        return [Ended(job["JobState"], int(job["mem"].split("M")[0]), int(job["TimeLimit"])) for job in jobs]
+        wanted = r"JobId=(\d+) .*JobState=(\w+) .*TimeLimit=(\d+) .*mem=(\d+)M"
+        jobs = re.findall(wanted, (self.folder / "log/ended.txt").read_text())
+        return [Ended(state, int(memory), int(minutes)) for _, state, minutes, memory in sorted(jobs, key=_number)]
 
     def kill_node(self, node: str) -> None:
         """End a node and all that runs on it, as a power cut does: its daemon, and the daemons of its jobs with their trees."""
@@ -115,6 +127,10 @@ class Cluster:
         os.kill(daemon, signal.SIGKILL)
         for pid in sorted(_trees([f"slurmstepd: [{job}." for job in jobs])):
             os.kill(pid, signal.SIGKILL)
+
+
+def _number(job: tuple[str, ...]) -> int:
+    return int(job[0])
 
 
 def _trees(names: list[str]) -> set[int]:
@@ -138,6 +154,5 @@ class Told:
 
     cohort: Cohort
     jobs: list[Ended]
-    text: str
     killed: Saboteur
     stopped: Saboteur

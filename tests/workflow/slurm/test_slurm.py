@@ -56,8 +56,8 @@ def test_only_the_three_jobs_with_an_accident_ran_twice(accidents: Told) -> None
 
 
 def test_each_retry_asks_for_what_the_profile_lets_grow(accidents: Told) -> None:
-    embed = sorted(job.memory for job in accidents.jobs if job.minutes % 480 == 0)
-    assert embed == [8000, 8000, 16000]
+    embed = sorted((job.memory, job.minutes) for job in accidents.jobs if job.minutes % 480 == 0)
+    assert embed == [(8000, 480), (8000, 480), (16000, 960)]
 
 
 def test_after_a_finished_run_there_is_nothing_to_do(accidents: Told) -> None:
@@ -77,7 +77,7 @@ def test_a_lost_node_costs_no_finished_slide(cluster: Cluster, reference: Cohort
 
     ended = threading.Event()
     threading.Thread(target=lose_the_node, daemon=True).start()
-    done = cohort.slurm("--default-resources", "slurm_extra='-w wsi1'")
+    done = cohort.slurm(changed={"embed": {"slurm_extra": "'\"-x wsi2\"' if attempt == 1 else ''"}})
     assert done.returncode == 0, done.stdout
     assert before
     after = cohort.commits()

@@ -7,7 +7,7 @@ from wsi_features.stages.plan import plan_of
 from wsi_features.stages.run import write_manifest
 
 try:
-    plan = plan_of(config)
+    plan = plan_of(config, in_job=not workflow.is_main_process)
 except UsageError as error:
     raise WorkflowError(str(error)) from None
 

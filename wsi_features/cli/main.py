@@ -12,6 +12,7 @@ from wsi_features.cli.cohort import check, clean, collect, prompt, report, retry
 from wsi_features.cli.encoders import encoders
 from wsi_features.cli.inspect import inspect
 from wsi_features.cli.manifest import manifest
+from wsi_features.cli.plan import plan
 from wsi_features.cli.process import embed, run, stain, tiles, tissue
 from wsi_features.cli.weights import weights
 from wsi_features.stages.boundary import USAGE, exit_code
@@ -19,7 +20,7 @@ from wsi_features.stages.boundary import USAGE, exit_code
 _SECTIONS = {
     "Start here": ("demo", "inspect", "run"),
     "One stage at a time": ("tissue", "tiles", "stain", "embed"),
-    "A cohort": ("manifest", "collect", "status", "report", "prompt", "check", "retry", "clean"),
+    "A cohort": ("manifest", "plan", "collect", "status", "report", "prompt", "check", "retry", "clean"),
     "This installation": ("encoders", "weights", "doctor"),
 }
 
@@ -46,7 +47,7 @@ def wsi_features() -> None:
 
 
 for command in (
-    *(demo, doctor, encoders, weights, inspect, manifest, run, tissue, tiles, stain, embed),
+    *(demo, doctor, encoders, weights, inspect, manifest, plan, run, tissue, tiles, stain, embed),
     *(collect, status, report, prompt, check, retry, clean),
 ):
     wsi_features.add_command(command)

@@ -70,7 +70,7 @@ class Lines:
 
     def slide(self, stage: str, slide_id: str, result: SlideResult) -> None:
         """Log the result; a failure is told where it happened, once."""
-        about = {"event": "slide", "stage": stage, "slide_id": slide_id, "status": result.status}
+        about: dict[str, object] = {"event": "slide", "stage": stage, "slide_id": slide_id, "status": result.status}
         about |= {"reason": result.reason, "seconds": result.seconds}
         _log.info("%s: %s %s %.2f s %s", stage, slide_id, result.status, result.seconds, result.message, extra=about)
         if result.status == "failed" and result.stage == stage:

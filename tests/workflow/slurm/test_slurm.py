@@ -17,6 +17,12 @@ def same_features(one: Cohort, other: Cohort) -> bool:
     return subprocess.run(["diff", "--recursive", *folders], check=False).returncode == 0
 
 
+def node_of(pid: int) -> str:
+    """The node that a process of a job runs on."""
+    words = Path(f"/proc/{pid}/environ").read_text().split("\0")
+    return next(word.partition("=")[2] for word in words if word.startswith("SLURMD_NODENAME="))
+
+
 def of_state(told: Told, state: str) -> list[Ended]:
     return [job for job in told.jobs if job.state == state]
 
@@ -70,14 +76,16 @@ def test_a_lost_node_costs_no_finished_slide(cluster: Cluster, reference: Cohort
     before: dict[str, tuple[int, int]] = {}
 
     def lose_the_node() -> None:
-        while not (found := cohort.commits()):
-            ended.wait(0.05)
-        cluster.kill_node("wsi1")
+        while not (found := cohort.commits()) or not (tools := cohort.tools("embed", "00000")):
+            if ended.wait(0.02):
+                return
+        cluster.kill_node(node_of(tools[0]))
         before.update(found)
 
     ended = threading.Event()
     threading.Thread(target=lose_the_node, daemon=True).start()
-    done = cohort.slurm(changed={"embed": {"slurm_extra": "'\"-x wsi2\"' if attempt == 1 else ''"}})
+    done = cohort.slurm()
+    ended.set()
     assert done.returncode == 0, done.stdout
     assert before
     after = cohort.commits()

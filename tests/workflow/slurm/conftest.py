@@ -72,7 +72,6 @@ def accidents(cluster: Cluster, reference: Cohort, tmp_path_factory: pytest.Temp
     }
     done = cohort.slurm(changed=changed)
     for saboteur in (killed, stopped):
-        saboteur.given_up.set()
-        saboteur.join()
+        saboteur.end()
     assert done.returncode == 0, done.stdout
     return Told(cohort, cluster.ended(), killed, stopped)

@@ -89,13 +89,22 @@ class Saboteur(threading.Thread):
         self.before: dict[str, tuple[int, int]] = {}
         self.done = False
         self.given_up = threading.Event()
+        self._pid = 0
 
     def run(self) -> None:
         while not (self.done or self.given_up.wait(0.01)):
             if self._when() and (tools := self._cohort.tools(self._stage, self._shard)):
-                os.kill(tools[0], self._sent)
+                self._pid = tools[0]
+                os.kill(self._pid, self._sent)
                 self.before = self._cohort.commits()
                 self.done = True
+
+    def end(self) -> None:
+        """Stop waiting; a process that was stopped and that SLURM has lost sight of ends now."""
+        self.given_up.set()
+        self.join()
+        if self._pid in self._cohort.tools(self._stage, self._shard):
+            os.kill(self._pid, signal.SIGKILL)
 
 
 @dataclass(frozen=True)

@@ -4,13 +4,14 @@ PYTHON := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 SYSTEM_LIBRARIES := libGL.so.1 libglib-2.0.so.0 libgthread-2.0.so.0
 
-.PHONY: demo test test-full bench install lint types generated clean
+.PHONY: demo test test-full test-slurm bench install lint types generated clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo       install into .venv, make three slides, run the whole workflow on them"
 	@echo "make test       install into .venv, run the tests"
 	@echo "make test-full  also the tests that take long"
+	@echo "make test-slurm the workflow on a SLURM that is started for it (as root)"
 	@echo "make bench      whole-chain benchmark (BENCH_PX=30000 by default)"
 	@echo "make lint types generated"
 
@@ -24,10 +25,14 @@ demo: $(STAMP)
 	$(PYTHON) -m wsi_features demo --out demo
 
 test: $(STAMP)
-	$(PYTHON) -m pytest -n 2 --dist worksteal -m "not full"
+	$(PYTHON) -m pytest -n 2 --dist worksteal -m "not full and not slurm"
 
 test-full: $(STAMP)
-	$(PYTHON) -m pytest -n 2 --dist worksteal
+	$(PYTHON) -m pytest -n 2 --dist worksteal -m "not slurm"
+	$(PYTHON) -m pytest -m slurm
+
+test-slurm: $(STAMP)
+	$(PYTHON) -m pytest -m "slurm and not full"
 
 bench: $(STAMP)
 	$(PYTHON) tests/benchmarks/run.py

@@ -1,9 +1,9 @@
 """`make bench`: runs the benchmarks and prints one table.
 
 BENCH_PX sets the width of the generated slide (30000), BENCH_ONLY names one benchmark
-(chain, reader, stream, engine, start, stain, quality, annotations, tissue, histo_texture, store, device, gpu, or memory, which only
-runs when named),
-BENCH_SLIDE a slide of your own that is read as well. Compare ratios within one run: machines are noisy.
+(chain, reader, stream, engine, start, stain, quality, annotations, tissue, histo_texture, store, device, gpu, or memory and
+dag, which only run when named), BENCH_SLIDE a slide of your own that is read as well, BENCH_SLIDES how many slides the
+plan of dag has. Compare ratios within one run: machines are noisy.
 """
 
 from __future__ import annotations
@@ -30,8 +30,9 @@ BENCHMARKS = (
     "device",
     "gpu",
     "memory",
+    "dag",
 )
-ONLY_WHEN_NAMED = ("memory",)
+ONLY_WHEN_NAMED = ("memory", "dag")
 OF_A_SLIDE = ("chain", "reader", "stream", "engine", "tissue")
 
 

@@ -1,12 +1,12 @@
 # collect always ends well: Snakemake deletes what a failed rule wrote. verdict, the last rule, says whether a slide failed.
-VERDICT = str(plan.out.root / "records" / "verdict.txt")
+VERDICT = in_out(plan.out.root / "records" / "verdict.txt")
 
 
 rule collect:
     input:
-        expand(record("marks"), shard=plan.shards),
+        [in_out(plan.out.record("marks", shard)) for shard in plan.shards],
     output:
-        str(plan.out.status),
+        in_out(plan.out.status),
     params:
         manifest=plan.manifest_digest,
     shell:
@@ -15,8 +15,8 @@ rule collect:
 
 rule verdict:
     input:
-        status=str(plan.out.status),
-        report=str(plan.out.report),
+        status=in_out(plan.out.status),
+        report=in_out(plan.out.report),
     output:
         VERDICT,
     params:

@@ -1,8 +1,8 @@
 rule report:
     input:
-        str(plan.out.status),
+        in_out(plan.out.status),
     output:
-        str(plan.out.report),
+        in_out(plan.out.report),
     params:
         title=plan.config.report.title,
         figures=plan.config.report.figures,

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import click
 
+from wsi_features.cli.running import progress_json, tell_progress
 from wsi_features.cli.summary import tell_outcome
 from wsi_features.cohort.cleaning import leftovers, remove
 from wsi_features.cohort.outputs import Outputs
+from wsi_features.cohort.running import cohort_progress, is_collected
 from wsi_features.cohort.status import counts, failed, read_status
 from wsi_features.config import ReportOptions
 from wsi_features.files import write_json
@@ -29,12 +32,26 @@ def collect(out: Path) -> None:
     tell_outcome(rows, Outputs(out), report=False)
 
 
-@click.command(short_help="How the slides of a run ended.")
+@click.command(short_help="How far a run is, or how its slides ended.")
 @_OUT
 @click.option("--accept", multiple=True, metavar="CODE", help="Reason code that does not count as a failure.")
-def status(out: Path, accept: tuple[str, ...]) -> int:
-    """Counts and failures of OUT/status.tsv; exit code 1 when a slide failed for a reason not accepted."""
+@click.option("--json", "as_json", is_flag=True, help="One JSON object instead of text.")
+def status(out: Path, accept: tuple[str, ...], as_json: bool) -> int:
+    """Counts and failures of OUT/status.tsv; of a run under way, slides in each stage, rate, time left and failures.
+
+    The exit code is 1 when a slide has failed for a reason not accepted.
+    """
+    if not is_collected(Outputs(out)):
+        progress = cohort_progress(Outputs(out))
+        if as_json:
+            click.echo(progress_json(progress))
+        else:
+            tell_progress(progress)
+        return SOME_FAILED if set(progress.reasons()) - set(accept) else OK
     rows = read_status(Outputs(out).status)
+    if as_json:
+        click.echo(json.dumps({"finished": True, "slides": rows}))
+        return runs.verdict(Outputs(out), accept)
     text = ", ".join(f"{n} {name}" for name, n in counts(row["status"] for row in rows).items() if n)
     click.echo(f"{len(rows)} slides: {text}")
     for row in failed(rows, accept):

@@ -13,6 +13,7 @@ from wsi_features.cli.curation import annotate, curate, geojson
 from wsi_features.cli.encoders import encoders
 from wsi_features.cli.inspect import inspect
 from wsi_features.cli.manifest import manifest
+from wsi_features.cli.plan import plan
 from wsi_features.cli.process import embed, marks, run, tiles, tissue
 from wsi_features.cli.quality import quality
 from wsi_features.cli.stain import stain
@@ -22,7 +23,7 @@ from wsi_features.stages.boundary import USAGE, exit_code
 _SECTIONS = {
     "Start here": ("demo", "inspect", "run"),
     "One stage at a time": ("tissue", "tiles", "stain", "embed", "marks"),
-    "A cohort": ("manifest", "collect", "status", "report", "quality", "prompt", "check", "retry", "clean"),
+    "A cohort": ("manifest", "plan", "collect", "status", "report", "quality", "prompt", "check", "retry", "clean"),
     "Its tiles": ("annotate", "curate", "geojson"),
     "This installation": ("encoders", "weights", "doctor"),
 }
@@ -50,7 +51,7 @@ def wsi_features() -> None:
 
 
 for command in (
-    *(demo, doctor, encoders, weights, inspect, manifest, run, tissue, tiles, stain, embed, marks),
+    *(demo, doctor, encoders, weights, inspect, manifest, plan, run, tissue, tiles, stain, embed, marks),
     *(collect, status, report, quality, prompt, check, retry, clean),
     *(annotate, curate, geojson),
 ):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import click
@@ -12,10 +13,10 @@ from wsi_features.cli.logs import logging_to
 from wsi_features.cli.options import config_of, recipe_options
 from wsi_features.cli.profile import tell_profile
 from wsi_features.cli.progress import progress_bar
-from wsi_features.cli.summary import tell_outcome
+from wsi_features.cli.summary import log_summary, tell_outcome
 from wsi_features.cohort.manifest import manifest_of_output
 from wsi_features.cohort.outputs import Outputs
-from wsi_features.cohort.records import STAGES
+from wsi_features.cohort.records import STAGES, read_record
 from wsi_features.cohort.sheets import manifest_from
 from wsi_features.errors import ManifestError
 from wsi_features.stages import run as runs
@@ -35,7 +36,7 @@ def run(no_report: bool, profile: bool, **values: Any) -> int:
     Finished slides are not redone, and a run that was stopped goes on from there.
     """
     plan = _plan(values, STAGES)
-    with logging_to(values["log_file"] or plan.out.log("run")), progress_bar() as progress:
+    with logging_to(values["log_file"] or plan.out.log("run"), [plan.out.root]), progress_bar() as progress:
         runs.run(plan, progress)
         rows = runs.collect(plan.out)
         if not no_report:
@@ -92,7 +93,10 @@ def _run_stage(stage: str, values: dict[str, Any]) -> int:
     if values["shard"] is not None:
         return _run_shard(stage, values)
     plan = _plan(values, [stage])
-    with logging_to(values["log_file"] or plan.out.log(stage)), progress_bar() as progress:
+    with (
+        logging_to(values["log_file"] or plan.out.log(stage), [plan.out.root], {"stage": stage}),
+        progress_bar() as progress,
+    ):
         runs.run(plan, progress, [stage])
     if stage not in ("embed", "marks"):
         return runs.stage_verdict(plan, stage)
@@ -107,8 +111,11 @@ def _run_shard(stage: str, values: dict[str, Any]) -> int:
     shards = manifest.shards(size)
     if shard not in shards:
         raise ManifestError.no_shard(shard, str(out.manifest), len(shards))
-    with logging_to(values["log_file"] or out.log(f"{stage}-{shard}")), progress_bar() as progress:
+    log, about = values["log_file"] or out.log(f"{stage}-{shard}"), {"stage": stage, "shard": shard}
+    with logging_to(log, [out.root], about), progress_bar() as progress:
+        started = perf_counter()
         run_stage(stage, {shard: shards[shard]}, config, out, progress)
+        log_summary(read_record(out.record(stage, shard)), perf_counter() - started)
     return OK
 
 

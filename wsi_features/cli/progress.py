@@ -63,14 +63,16 @@ class Lines:
 
     def stage(self, name: str, slides: int) -> None:
         """Log the start."""
-        _log.info("%s: %d slides", name, slides)
+        _log.info("%s: %d slides", name, slides, extra={"event": "stage", "stage": name})
 
     def tiles(self, slide_id: str, done: int, total: int) -> None:
         """Too many to tell."""
 
     def slide(self, stage: str, slide_id: str, result: SlideResult) -> None:
         """Log the result; a failure is told where it happened, once."""
-        _log.info("%s: %s %s %.2f s %s", stage, slide_id, result.status, result.seconds, result.message)
+        about: dict[str, object] = {"event": "slide", "stage": stage, "slide_id": slide_id, "status": result.status}
+        about |= {"reason": result.reason, "seconds": result.seconds}
+        _log.info("%s: %s %s %.2f s %s", stage, slide_id, result.status, result.seconds, result.message, extra=about)
         if result.status == "failed" and result.stage == stage:
             click.echo(f"{slide_id} failed [{result.reason}]: {result.message}", err=True)
 

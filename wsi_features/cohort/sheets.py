@@ -158,6 +158,23 @@ def _absolute(file: Path) -> str:
     return os.path.realpath(file)
 
 
+class _Folders:
+    """Resolves the links in paths, each folder once: a large cohort lies in few."""
+
+    def __init__(self) -> None:
+        self._real: dict[str, str] = {}
+
+    def absolute(self, file: Path) -> str:
+        """As `_absolute`."""
+        folder, name = os.path.split(file)
+        if name in {"", ".", ".."}:
+            return _absolute(file)
+        if folder not in self._real:
+            self._real[folder] = os.path.realpath(folder)
+        path = os.path.join(self._real[folder], name)  # noqa: PTH118 - a Path would cost as much as all else here
+        return os.path.realpath(path) if os.path.islink(path) else path  # noqa: PTH114
+
+
 def _present(folder: Path, cell: str) -> Path:
     """The file that a cell names; spaces around the name belong to it only where there is such a file."""
     exact = folder / cell
@@ -175,25 +192,33 @@ def _header_problems(file: str, header: Sequence[str]) -> list[str]:
 def _checked_rows(path: Path, records: Sequence[tuple[int, dict[str, str]]]) -> tuple[ManifestRow, ...]:
     rows, problems = [], []
     first_line: dict[str, int] = {}
+    real = _Folders()
     for line, record in records:
-        found = _row_problems(path, line, record, first_line)
+        row, found = _checked_row(path, line, record, first_line, real)
         problems += found
-        if not found:
-            rows.append(_row(path, record))
+        rows += [row] if row else []
     if problems:
         raise ManifestError.of(problems)
     return tuple(rows)
 
 
-def _row_problems(path: Path, line: int, record: dict[str, str], first_line: dict[str, int]) -> list[str]:
+def _checked_row(
+    path: Path, line: int, record: dict[str, str], first_line: dict[str, int], real: _Folders
+) -> tuple[ManifestRow | None, list[str]]:
     name = str(path)
     if None in record or None in record.values():
         wanted = "Give every row as many cells as the header; quote a cell that holds the separator."
-        return [manifest_problem(name, line, "(all)", "wrong number of cells", wanted)]
+        return None, [manifest_problem(name, line, "(all)", "wrong number of cells", wanted)]
     try:
-        row = _row(path, record)
+        row = _row(path, record, real)
     except ValidationError as error:
-        return [_pydantic_problem(name, line, detail["loc"], record, detail["msg"]) for detail in error.errors()]
+        return None, [_pydantic_problem(name, line, detail["loc"], record, detail["msg"]) for detail in error.errors()]
+    return row, _row_problems(name, line, record, row, first_line)
+
+
+def _row_problems(
+    name: str, line: int, record: dict[str, str], row: ManifestRow, first_line: dict[str, int]
+) -> list[str]:
     problems = []
     first = first_line.setdefault(row.slide_id.lower(), line)
     if first != line:
@@ -210,13 +235,13 @@ def _row_problems(path: Path, line: int, record: dict[str, str], first_line: dic
     return problems
 
 
-def _row(path: Path, record: dict[str, str]) -> ManifestRow:
+def _row(path: Path, record: dict[str, str], real: _Folders) -> ManifestRow:
     values: dict[str, object] = {k: v.strip() for k, v in record.items()}
     for column in ("mpp", "plane"):
         values[column] = values.get(column) or None
     for column in _FILES:
         if values.get(column) and not is_remote(record[column].strip()):
-            values[column] = _absolute(_present(path.parent, record[column]))
+            values[column] = real.absolute(_present(path.parent, record[column]))
     return ManifestRow.model_validate(values)
 
 

@@ -101,7 +101,7 @@ class SlideFigure:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CohortReport:
-    """Everything on the page. `recipe` and `versions` are (name, value) pairs, shown in their order.
+    """Everything on the page. `speed`, `recipe` and `versions` are (name, value) pairs, shown in their order.
 
     `figures` may cover any part of `rows`: the page says how many slides are shown.
     """
@@ -111,6 +111,7 @@ class CohortReport:
     figures: tuple[SlideFigure, ...] = ()
     recipe: tuple[tuple[str, str], ...] = ()
     versions: tuple[tuple[str, str], ...] = ()
+    speed: tuple[tuple[str, str], ...] = ()
 
     @property
     def counts(self) -> Mapping[Status, int]:

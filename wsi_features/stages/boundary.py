@@ -42,7 +42,8 @@ def slide_boundary(slide_id: str, stage: str, failed: Callable[[SlideResult], No
     except Exception as error:
         if isinstance(error, OSError) and StorageError.is_full(error):
             raise StorageError.during(f"slide {slide_id!r} in {stage}", error.strerror or str(error)) from error
-        _log.exception("slide %s: internal error in %s", slide_id, stage)
+        about = {"event": "internal", "stage": stage, "slide_id": slide_id}
+        _log.exception("slide %s: internal error in %s", slide_id, stage, extra=about)
         message = f"slide {slide_id!r}: internal error in {stage}: {type(error).__name__}: {error}. See the log."
         failed(SlideResult("failed", stage, reason="internal", message=one_line(message)))
 

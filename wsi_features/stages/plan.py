@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from wsi_features.cohort.keep import KEEP_VERSION
-from wsi_features.cohort.manifest import Manifest, ManifestRow
+from wsi_features.cohort.manifest import Manifest, ManifestRow, manifest_of_output
 from wsi_features.cohort.outputs import Outputs
 from wsi_features.cohort.records import STAGES
 from wsi_features.cohort.sheets import manifest_from
@@ -27,6 +27,9 @@ from wsi_features.slides.remote import is_remote, remote_stamp
 from wsi_features.stages.encoders import EncoderPlan, encoder_plans, tilings
 from wsi_features.stages.segmenters import tissue_recipe_json
 from wsi_features.stain.recipe import stain_recipe_json
+
+_ONE_FILE = (".svs", ".tif", ".tiff", ".ndpi", ".scn", ".bif", ".svslide", ".czi", ".jp2", ".png", ".jpg", ".jpeg")
+"""Slides of one file, which need not be opened to find others: on a network file system that takes minutes."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,19 @@ class Plan:
         return canonical_json(getattr(self, f"_{stage}_recipe")())
 
     def slides(self, shard: str) -> str:
-        """The rows of a shard with size and time of their files and the retries asked for, as JSON text."""
+        """The rows of a shard with size and time of their files and the retries asked for, as JSON text.
+
+        Four stages ask for it; the files of a large cohort are looked at once.
+        """
+        if shard not in self._slides:
+            self._slides[shard] = self._described(shard)
+        return self._slides[shard]
+
+    @cached_property
+    def _slides(self) -> dict[str, str]:
+        return {}
+
+    def _described(self, shard: str) -> str:
         rows = [
             {**row.model_dump(exclude_none=True, exclude_defaults=True), "file": _stamp(row.path)}
             | ({"outlines": _stamp(row.annotations)} if row.annotations else {})
@@ -120,11 +135,17 @@ def _weights_mark(path: Path | None) -> str | list[int]:
     return (named_digest(path) or _stamp(str(path))) if path else []
 
 
-def plan_of(values: dict[str, Any]) -> Plan:
-    """Check a config as the workflow has it and the manifest that it names. Raises UsageError."""
+def plan_of(values: dict[str, Any], *, in_job: bool = False) -> Plan:
+    """Check a config as the workflow has it and the manifest that it names. Raises UsageError.
+
+    Snakemake plans anew within every cluster job; there (`in_job`) the manifest is taken as the run's start checked and
+    wrote it, since a check of 50,000 rows would cost each of thousands of jobs more than its own work.
+    """
     config = config_from(values, "of the workflow")
     if set(config.out) & set("{}"):  # Snakemake takes these for wildcards
         raise ConfigError.invalid("of the workflow", "out", config.out, "the workflow needs a path without braces")
+    if in_job:
+        return Plan(config, manifest_of_output(Path(config.out))[0])
     plan = Plan(config, manifest_from([config.manifest]))
     plan.check(STAGES)
     return plan
@@ -139,10 +160,18 @@ def _stamp(path: str | None) -> list[int] | str:
     """Size and newest modification time of all its files: a repaired one is picked up, an unchanged one costs one look."""
     if not path:
         return []
+    if is_remote(path):
+        return _remote_stamp(path)
+    others = () if path.lower().endswith(_ONE_FILE) else companions(Path(path))
     try:
-        if is_remote(path):
-            return remote_stamp(path)
-        found = [file.stat() for file in (Path(path), *companions(Path(path)))]
+        found = [Path(path).stat(), *(file.stat() for file in others)]
     except OSError:
         return []
     return [sum(info.st_size for info in found), max(info.st_mtime_ns for info in found)]
+
+
+def _remote_stamp(path: str) -> list[int] | str:
+    try:
+        return remote_stamp(path)
+    except OSError:
+        return []

@@ -11,6 +11,7 @@ import numpy as np
 
 from wsi_features.cohort.manifest import manifest_of_output
 from wsi_features.cohort.outputs import Outputs
+from wsi_features.cohort.speed import cohort_speed
 from wsi_features.cohort.status import StatusRow, statuses
 from wsi_features.config import ReportOptions
 from wsi_features.errors import ArtifactError, StoreError
@@ -52,6 +53,7 @@ def cohort_report(out: Outputs, options: ReportOptions) -> CohortReport:
         ),
         recipe=_recipe(stores),
         versions=_versions(stores),
+        speed=cohort_speed(out, manifest.shards(slides_per_shard)).lines(),
     )
 
 

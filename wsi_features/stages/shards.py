@@ -60,7 +60,8 @@ def run_stage(stage: str, shards: Shards, config: Config, out: Outputs, progress
             ordered = {row.slide_id: results[row.slide_id] for row in rows}
             write_record(out.record(stage, shard), stage, shard, ordered, meter.facts() if meter.tiles else {})
             if meter.tiles:
-                _log.info("%s %s: %.1f tiles/s, encoder busy %.0f %%: %s", *_metered(stage, shard, meter))
+                about = {"event": "meter", "stage": stage, "shard": shard, "facts": meter.facts()}
+                _log.info("%s %s: %.1f tiles/s, encoder busy %.0f %%: %s", *_metered(stage, shard, meter), extra=about)
 
 
 def _metered(stage: str, shard: str, meter: Meter) -> tuple[str, str, float, float, str]:

@@ -35,7 +35,19 @@ def said(capsys: pytest.CaptureFixture[str]) -> str:
 def test_help_lists_every_command_by_what_one_wants_to_do(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command(["--help"]) == 0
     text = said(capsys)
-    for name in ("demo", "inspect", "run", "tissue", "tiles", "stain", "embed", "manifest", "collect", "status"):
+    for name in (
+        "demo",
+        "inspect",
+        "run",
+        "tissue",
+        "tiles",
+        "stain",
+        "embed",
+        "manifest",
+        "plan",
+        "collect",
+        "status",
+    ):
         assert f"  {name} " in text
     for name in ("report", "check", "retry", "clean", "encoders", "doctor"):
         assert f"  {name} " in text
@@ -157,6 +169,23 @@ def test_status_counts_and_judges(copy: Path, capsys: pytest.CaptureFixture[str]
     run_command(["collect", str(copy)])
     assert run_command(["status", str(copy)]) == 1
     assert run_command(["status", str(copy), "--accept", "not_run"]) == 0
+
+
+def test_status_of_a_run_under_way_shows_its_stages_and_failures(
+    copy: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (copy / "status.tsv").unlink()
+    (copy / "records/embed/00000.json").unlink()
+    assert run_command(["status", str(copy)]) == 0
+    lines = said(capsys).splitlines()
+    assert lines[0].split() == ["stage", "slides", "ok", "empty", "skipped", "failed", "slides/h", "left"]
+    assert [line.split()[:4] for line in lines if line.startswith(("tiles", "embed"))] == [
+        ["tiles", "2/2", "1", "1"],
+        ["embed", "0/2", "0", "0"],
+    ]
+    assert run_command(["status", str(copy), "--json"]) == 0
+    told = json.loads(said(capsys))
+    assert (told["finished"], told["stages"]["embed"]["done"], told["failures"]) == (False, 0, {})
 
 
 def test_clean_shows_first_and_deletes_only_what_no_recipe_names(

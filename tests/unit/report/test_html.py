@@ -231,3 +231,10 @@ def test_one_failure_among_thousands_is_seen_in_the_bar() -> None:
     assert html.count('<tr class="') == 5000
     assert widths[1] > 0.5
     assert sum(widths) == pytest.approx(100, abs=0.01)
+
+
+def test_the_speed_of_the_cohort_stands_beside_how_it_was_made(report: CohortReport) -> None:
+    assert ">Speed<" not in render(report)
+    page = render(replace(report, speed=(("tiles a second", "50.0"), ("advice", "reading-bound: stage <the> slides"))))
+    assert ">Speed<" in page
+    assert "reading-bound: stage &lt;the&gt; slides" in page

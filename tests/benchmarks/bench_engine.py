@@ -62,7 +62,7 @@ class NullEncoder:
     """Normalises stains on every core, as the encoders of the CPU do, and computes nothing."""
 
     # As most foundation models are run, so their features are stored in float16.
-    weights_digest, precision, device, notes = "", "fp16", "cpu", ()
+    weights_digest, precision, device, notes, most = "", "fp16", "cpu", (), None
 
     def __init__(self, card: EncoderCard) -> None:
         self.card = card.model_copy(update={"dim": DIM})

@@ -33,7 +33,7 @@ from wsi_features.tiles import TileBatch
 class MeanColour:
     """An encoder of three features, with a say in how each batch ends."""
 
-    weights_digest, precision, device, dim = "", "fp32", "cpu", 3
+    weights_digest, precision, device, dim, most = "", "fp32", "cpu", 3, None
 
     def __init__(self, card: EncoderCard, ending: Callable[[int], None] = lambda _: None) -> None:
         self.card = card.model_copy(update={"dim": 3})

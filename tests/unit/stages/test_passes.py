@@ -7,6 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from wsi_features.cohort.manifest import ManifestRow
@@ -15,11 +16,15 @@ from wsi_features.cohort.records import read_meter, read_record
 from wsi_features.cohort.sheets import manifest_from
 from wsi_features.config import Config
 from wsi_features.encode.card import EncoderCard
+from wsi_features.encode.encoder import Ready
+from wsi_features.encode.seconds import DeviceSeconds
 from wsi_features.errors import DeviceLostError
 from wsi_features.stages.meter import Meter
 from wsi_features.stages.passes import embedding_work
 from wsi_features.stages.progress import Silent
 from wsi_features.stages.shards import run_stage
+from wsi_features.store import FeatureStore
+from wsi_features.tiles import TileBatch
 
 TWICE = Config(tuning={"batch": 16, "workers": 2, "device": "cpu,cpu"})
 
@@ -58,7 +63,7 @@ def test_two_devices_write_the_bytes_of_one(prepared: Path, rows: list[ManifestR
 class Lost:
     """An encoder whose GPU is gone."""
 
-    notes, precision, weights_digest, device = (), "fp32", "", "cpu"
+    notes, precision, weights_digest, device, most = (), "fp32", "", "cpu", None
 
     def __init__(self, card: EncoderCard) -> None:
         self.card = card
@@ -81,3 +86,38 @@ def test_a_lost_device_ends_the_whole_job_and_leaves_no_half_store(
         with pytest.raises(DeviceLostError):
             list(work(rows, watch, Meter()))
     assert not list(out.features.rglob("*small.zarr/commit.json"))
+
+
+class ShortOfMemory:
+    """An encoder of three features whose device finds at the third batch that it has memory for half of one."""
+
+    notes, precision, weights_digest, device, seconds = (), "fp32", "", "cpu", DeviceSeconds()
+
+    def __init__(self, card: EncoderCard) -> None:
+        self.card, self.most = card.model_copy(update={"dim": 3}), None
+        self._batches = 0
+
+    def submit(self, batch: TileBatch, stain: Any = None) -> Ready:  # noqa: ARG002 - as all encoders
+        self._batches += 1
+        self.most = 8 if self._batches >= 3 else None
+        rows = batch.pixels.mean(axis=(1, 2)) + (1000 if self.most is None else 0)
+        return Ready(rows.astype(np.float32))
+
+    def close(self) -> None:
+        """Nothing to release."""
+
+
+def test_a_slide_whose_batches_were_halved_is_embedded_again_in_pieces_of_one_size(
+    prepared: Path, rows: list[ManifestRow], tmp_path: Path
+) -> None:
+    out = Outputs(Path(shutil.copytree(prepared, tmp_path / "out")))
+    once = TWICE.model_copy(update={"tuning": TWICE.tuning.model_copy(update={"device": "cpu"})})
+    watch: Any = SimpleNamespace(alone=frozenset(), current=lambda _: nullcontext())
+    with embedding_work(once, out, Silent()) as work:
+        ((embedding,),) = work._sets
+        embedding._encoder = ShortOfMemory(embedding.plan.card)
+        found = {row.slide_id: result.status for row, result in work(rows, watch, Meter())}
+    assert found == {"glass": "empty", "small": "ok"}
+    store = FeatureStore.open(embedding.target("small"))
+    assert len(store) > 48  # so that the third batch was of this slide
+    assert store.features[:].max() < 256

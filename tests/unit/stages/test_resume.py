@@ -41,7 +41,7 @@ BATCH, CHUNK = 10, 16
 class MeanColour:
     """Three features a tile, which depend on its place in the batch, as those of a real network do in the last bits."""
 
-    weights_digest, precision, device, dim = "", "fp32", "cpu", 3
+    weights_digest, precision, device, dim, most = "", "fp32", "cpu", 3, None
 
     def __init__(self, card: EncoderCard, dies_after: int | None, folder: Path, stores: int) -> None:
         self.card, self._dies_after = card.model_copy(update={"dim": 3}), dies_after

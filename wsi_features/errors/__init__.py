@@ -3,13 +3,14 @@
     WsiFeaturesError
     ├── SlideError                  one slide fails, the others go on      exit 1
     │   ├── SlideFileError          unreadable_slide
+    │   │   └── RemoteSlideError    unreadable_slide
     │   ├── CrashError              crashed
     │   ├── ResolutionError         mpp
     │   ├── TileReadError           bad_tiles
     │   ├── AnnotationError         annotations
     │   ├── CoordinatesError        coordinates
     │   ├── SegmentationError       tissue
-    │   ├── TissueModelSlideError   tissue_model
+    │   ├── TissueModelSlideError   tissue
     │   ├── StainFitError           stain_fit
     │   ├── StainKindError          not_he
     │   ├── NonFiniteFeaturesError  non_finite
@@ -59,6 +60,7 @@ from wsi_features.errors.encoders import (
 )
 from wsi_features.errors.programs import LibraryError, ProgramError
 from wsi_features.errors.prompts import PromptError
+from wsi_features.errors.remote import RemoteSlideError
 from wsi_features.errors.slides import CrashError, ResolutionError, SlideFileError, TileReadError
 from wsi_features.errors.stain import StainContractError, StainFitError, StainKindError, StainTargetError
 from wsi_features.errors.store import ArtifactError, ClaimedError, StorageError, StoreError
@@ -85,6 +87,7 @@ __all__ = [
     "OutputError",
     "ProgramError",
     "PromptError",
+    "RemoteSlideError",
     "ResolutionError",
     "ScaleContractError",
     "SegmentationError",

@@ -77,7 +77,7 @@ class TissueModelError(UsageError):
 class TissueModelSlideError(SlideError):
     """A tissue model cannot segment one slide."""
 
-    reason: ClassVar[str] = "tissue_model"
+    reason: ClassVar[str] = "tissue"
 
     @classmethod
     def too_coarse(cls, slide_id: str, name: str, native: float, wanted: float) -> TissueModelSlideError:

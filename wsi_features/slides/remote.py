@@ -13,7 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from wsi_features.errors import SlideFileError
+from wsi_features.errors import RemoteSlideError, SlideFileError
 
 _REMOTE = re.compile(r"[a-z][a-z0-9+.-]+://")
 _COPY_BLOCK = 8 * 1024 * 1024
@@ -42,7 +42,7 @@ def remote_size(slide_id: str, path: str) -> int:
     if size == 0:
         raise SlideFileError.empty(slide_id, shown(path))
     if Path(remote_name(path)).suffix.lower() in _IN_SEVERAL_FILES:
-        raise SlideFileError.remote_parts(slide_id, shown(path))
+        raise RemoteSlideError.in_several_files(slide_id, shown(path))
     return size
 
 
@@ -85,7 +85,7 @@ def copy_remote(slide_id: str, path: str, target: Path, wanted: Callable[[], boo
             file.write(part)
             done += len(part)
     if done != size:
-        raise SlideFileError.unreachable(slide_id, shown(path), f"{done} of {size} bytes came")
+        raise RemoteSlideError.unreachable(slide_id, shown(path), f"{done} of {size} bytes came")
 
 
 @lru_cache
@@ -110,4 +110,4 @@ def _translated(slide_id: str, path: str) -> Iterator[None]:
     except FileNotFoundError as error:
         raise SlideFileError.missing(slide_id, shown(path)) from error
     except OSError as error:
-        raise SlideFileError.unreachable(slide_id, shown(path), error.strerror or str(error)) from error
+        raise RemoteSlideError.unreachable(slide_id, shown(path), error.strerror or str(error)) from error

@@ -23,7 +23,7 @@ from typing import Self
 
 from wsi_features.cohort.manifest import ManifestRow
 from wsi_features.config import Tuning
-from wsi_features.errors import SlideError, SlideFileError
+from wsi_features.errors import RemoteSlideError, SlideError
 from wsi_features.slides.folders import companions
 from wsi_features.slides.remote import copy_remote, is_remote, remote_name, remote_size, shown
 
@@ -161,9 +161,9 @@ class Staging:
         return row
 
 
-def _no_scratch(row: ManifestRow, tuning: Tuning, error: OSError) -> SlideFileError:
+def _no_scratch(row: ManifestRow, tuning: Tuning, error: OSError) -> RemoteSlideError:
     why = error.strerror or str(error)
-    return SlideFileError.no_scratch(row.slide_id, shown(row.path), str(_scratch_root(tuning)), why)
+    return RemoteSlideError.no_scratch(row.slide_id, shown(row.path), str(_scratch_root(tuning)), why)
 
 
 def _copied(row: ManifestRow, folder: Path, wanted: Callable[[], bool]) -> ManifestRow:

@@ -32,7 +32,7 @@ from wsi_features.tiles.canvas import Canvas
 from wsi_features.tissue.learned import segmenter_card
 from wsi_features.tissue.learned.networks import made
 
-SLIDE = Lineage("s1", "c" * 64, {"mpp": None}, "")
+SLIDE = Lineage("s1", "c" * 64, {"mpp": None})
 SMALL = {"window_px": 64, "overlap_px": 16, "mpp": 6.0}
 """What makes a shipped card quick to try: a slide of a few windows."""
 
@@ -236,7 +236,7 @@ def test_a_slide_too_coarse_for_the_model_fails_with_the_remedy(folder: Path, ti
     card = yaml.safe_load((folder / "grandqc_tissue.yaml").read_text()) | {"mpp": 0.25}
     (folder / "fine.yaml").write_text(yaml.safe_dump(card))
     result, _ = tissue_of("fine", "all_tissue.pth")
-    assert (result.status, result.reason) == ("failed", "tissue_model")
+    assert (result.status, result.reason) == ("failed", "tissue")
     assert "scanned at 0.5 um/px, coarser than the 0.25 um/px" in result.message
 
 

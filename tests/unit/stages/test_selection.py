@@ -144,7 +144,7 @@ def test_tiles_that_belong_to_others_share_their_encoder(tmp_path: Path) -> None
     config = config_from(values, "test")
     own, around = embeddings_of(encoder_plans(config), config, Outputs(tmp_path))
     assert around.encoder is own.encoder
-    assert (around.share, own.share is not None, around.recipe == own.recipe) == (None, True, True)
+    assert (around.taken(), own.taken() is not None, around.recipe == own.recipe) == (None, True, True)
     assert own.feature_set.split("__")[1] == "256px_0.5mpp"
     assert around.feature_set.split("__")[1] == "256px_1.0mpp_context2"
     around.close()

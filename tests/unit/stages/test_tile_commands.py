@@ -188,7 +188,7 @@ def test_tiles_go_to_qupath_with_columns_and_marks(out: Outputs, store: FeatureS
     x, y = store.coords[-1].tolist()
     assert shapely.geometry.shape(last["geometry"]).bounds == (x, y, x + 256, y + 256)
     measured = last["properties"]["measurements"]
-    assert set(measured) == {"row", "tissue_share", "annotation:Tumor", "annotation:Stroma", "cap: keep"}
+    assert set(measured) == {"row", *store.columns, "annotation:Tumor", "annotation:Stroma", "cap: keep"}
     assert measured["row"] == len(store) - 1
     assert measured["tissue_share"] == pytest.approx(float(store.columns["tissue_share"][-1]), rel=1e-6)
 

@@ -106,7 +106,7 @@ def test_a_recipe_names_the_tables_that_belong_to_it() -> None:
         ({"nested": "parents", "factors": [2], "overlap": 8}, "without `tiles.overlap`"),
         ({"nested": "regions", "factors": [2], "source": "coordinates"}, "needs a grid"),
         ({"nested": "regions", "factors": [2, 4]}, "regions have one of `tiles.factors`"),
-        ({"nested": "regions", "factors": [2], "sample": 9}, "cannot be sampled"),
+        ({"nested": "regions", "factors": [2], "sample": 9}, "are whole"),
     ],
 )
 def test_recipes_that_do_not_fit_together_are_refused(values: dict[str, Any], message: str) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
+from numpy.lib.stride_tricks import as_strided
 
 U8 = npt.NDArray[np.uint8]
 F64 = npt.NDArray[np.float64]
@@ -18,6 +19,8 @@ MID_LAG = 8
 """Distance in pixels of that scale (4 um) whose contrast the finest is compared with."""
 LEAST_CONTRAST = 16.0
 """Mean squared difference at `MID_LAG`, in squared grey levels, below which there is nothing to be sharp."""
+LAPLACIAN_STEP = 4
+"""The Laplacian is taken at every so many-th row."""
 JPEG_BLOCK = 8
 """Width of a JPEG block in pixels."""
 
@@ -70,15 +73,15 @@ def laplacian_sums(grey: U8) -> F64:
 
 
 def _laplacians(grey: U8) -> npt.NDArray[np.int16]:
-    """Those of the second, sixth, tenth, ... row of each tile: (b, rows, w - 2)."""
+    """Those of the second and of every fourth row after it of contiguous tiles: (b, rows, w - 2)."""
     import cv2
 
     tiles, height, width = grey.shape
-    rows = (height + 1) // 4
-    if height < 4 * rows:  # the last four rows lack the one that is not looked at
-        grey = np.pad(grey, ((0, 0), (0, 1), (0, 0)))
-    fours = grey[:, : 4 * rows].reshape(tiles * rows, 4 * width)[:, : 3 * width].astype(np.int16)
-    above, centre, below = (fours[:, k * width : (k + 1) * width] for k in range(3))
+    rows = (height - 3) // LAPLACIAN_STEP + 1
+    of_tile, of_row, of_pixel = grey.strides
+    threes = as_strided(grey, (tiles, rows, 3 * width), (of_tile, LAPLACIAN_STEP * of_row, of_pixel))
+    wide = threes.astype(np.int16).reshape(tiles * rows, 3 * width)
+    above, centre, below = (wide[:, k * width : (k + 1) * width] for k in range(3))
     cv2.add(above, below, below)
     values = cv2.add(centre[:, :-2], centre[:, 2:], above[:, 1:-1])  # in place: memory anew takes longer than the sum
     cv2.add(values, below[:, 1:-1], values)
@@ -123,16 +126,17 @@ def blockiness(across: Ints, down: Ints) -> F64:
     blocks do, so the strongest of the eight phases is taken, which by chance alone is a little above 1. Only for
     pixels as they were decoded: resampling moves and smooths the borders. NaN where there are too few or no steps.
     """
-    return (_border_ratio(across) + _border_ratio(down)) / 2
+    phases = np.stack([_phases(across), _phases(down)])
+    strongest = phases.max(axis=2)
+    others = (phases.sum(axis=2) - strongest) / (JPEG_BLOCK - 1)
+    ratios = np.divide(strongest, others, out=np.full(others.shape, _NAN), where=others > 0)
+    return np.asarray((ratios[0] + ratios[1]) / 2)
 
 
-def _border_ratio(steps: Ints) -> F64:
-    """The sum of the strongest phase over the mean of the others, of steps summed along one axis (b, length - 1)."""
+def _phases(steps: Ints) -> npt.NDArray[np.int64]:
+    """The sums of every eighth of the steps (b, length - 1) along an axis, from each of the first eight on: (b, 8)."""
     whole = steps.shape[1] // JPEG_BLOCK * JPEG_BLOCK
-    phases = steps[:, :whole].reshape(len(steps), -1, JPEG_BLOCK).sum(axis=1, dtype=np.int64)
-    strongest = phases.max(axis=1)
-    others = (phases.sum(axis=1) - strongest) / (JPEG_BLOCK - 1)
-    return np.divide(strongest, others, out=np.full(len(phases), _NAN), where=others > 0)
+    return np.asarray(steps[:, :whole].reshape(len(steps), -1, JPEG_BLOCK).sum(axis=1, dtype=np.int64))
 
 
 def block_steps(grey: U8) -> tuple[Ints, Ints]:

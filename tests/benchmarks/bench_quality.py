@@ -53,7 +53,9 @@ def _works(pixels: Image) -> dict[str, Callable[[], object]]:
         "  of it grey levels": lambda: focus.greys(pixels),
         "  of it halving to 2 um/px": lambda: focus.halved(pixels, 2),
         "  of it glass, ink, grey: kinds of pixels": lambda: colour.kind_shares(colour.colour_kinds(small)),
-        "  of it folds, blood: kinds of squares": lambda: colour.kind_shares(colour.colour_kinds(columns._squares(small))),
+        "  of it folds, blood: kinds of squares": lambda: colour.kind_shares(
+            colour.colour_kinds(columns._squares(small))
+        ),
         "  of it laplacian variance": lambda: focus.laplacian_variance(focus.laplacian_sums(grey)),
         "  of it sharpness": lambda: focus.sharpness(focus.contrasts(grey, 0.5)),
         "  of it blockiness": lambda: focus.blockiness(*focus.block_steps(grey)),

@@ -43,13 +43,13 @@ def test_halving_is_the_rounded_mean_of_four(shape: tuple[int, ...]) -> None:
         assert np.array_equal(found, slow_halved(slow_halved(tile)))
 
 
-@pytest.mark.parametrize("height", [96, 95, 94, 93, 4, 3])
+@pytest.mark.parametrize("height", [96, 95, 94, 93, 87, 4, 3])
 def test_the_laplacian_is_that_of_its_definition(height: int) -> None:
     grey = tiles()[:, :height, :, 1]
     found = focus.laplacian_variance(focus.laplacian_sums(grey))
     for tile, variance in zip(grey.astype(float), found, strict=True):
         beside, over = tile[1:-1, :-2] + tile[1:-1, 2:], tile[:-2, 1:-1] + tile[2:, 1:-1]
-        assert variance == pytest.approx((beside + over - 4 * tile[1:-1, 1:-1])[::4].var(), rel=1e-9)
+        assert variance == pytest.approx((beside + over - 4 * tile[1:-1, 1:-1])[::7].var(), rel=1e-9)
 
 
 def slow_contrast(grey: np.ndarray, lag: int) -> float:

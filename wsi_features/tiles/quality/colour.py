@@ -19,6 +19,9 @@ F64 = npt.NDArray[np.float64]
 WHITE_LEVEL = 240.0
 """Grey level of no density, as Macenko et al. 2009 (ISBI) use it; anything brighter has none either."""
 
+DENSITY_STEP = 1e-4
+"""Densities are summed in whole steps of this: exact, and faster than floating point."""
+
 KINDS = ("white", "grey", "blood", "dense", "blue", "green", "red", "black")
 """What bit 0, 1, ... of a colour's entry says."""
 INK_BITS = sum(1 << KINDS.index(name) for name in ("blue", "green", "red", "black"))
@@ -101,9 +104,9 @@ def kind_shares(kinds: U8) -> F64:
 
 
 @lru_cache(maxsize=1)
-def density_table() -> npt.NDArray[np.float32]:
-    """Optical density of every grey level, as OpenCV's LUT takes it: (1, 256, 1)."""
-    return densities(np.arange(256)).astype(np.float32).reshape(1, 256, 1)
+def density_table() -> npt.NDArray[np.uint16]:
+    """Optical density of every grey level in `DENSITY_STEP`s, as OpenCV's LUT takes it: (1, 256, 1)."""
+    return np.rint(densities(np.arange(256)) / DENSITY_STEP).astype(np.uint16).reshape(1, 256, 1)
 
 
 @lru_cache(maxsize=1)

@@ -12,14 +12,14 @@ import numpy as np
 import numpy.typing as npt
 
 from wsi_features.tiles.grid import TileScale
-from wsi_features.tiles.quality.colour import INK_BITS, colour_kinds, density_table, kind_shares, unmixing
+from wsi_features.tiles.quality.colour import DENSITY_STEP, INK_BITS, colour_kinds, density_table, kind_shares, unmixing
 from wsi_features.tiles.quality.focus import focus_columns, halved, halvings
 from wsi_features.tiles.quality.spots import MOST_TILES, spots
 
 U8 = npt.NDArray[np.uint8]
 F32 = npt.NDArray[np.float32]
 
-QUALITY_VERSION = 1
+QUALITY_VERSION = 2
 """Method version of the columns."""
 
 COLUMNS = (
@@ -96,8 +96,10 @@ def _stains(small: U8) -> npt.NDArray[np.float64]:
     import cv2
 
     tall = cv2.LUT(small.reshape(-1, *small.shape[2:]), density_table())
-    means = np.array([cv2.mean(tile)[:3] for tile in tall.reshape(small.shape)])
-    return np.asarray((means[:, :, None] * unmixing()).sum(axis=1))  # not a matrix product: its order may follow the batch
+    means = np.array([cv2.mean(tile)[:3] for tile in tall.reshape(small.shape)]) * DENSITY_STEP
+    return np.asarray(
+        (means[:, :, None] * unmixing()).sum(axis=1)
+    )  # not a matrix product: its order may follow the batch
 
 
 def _nuclei(small: U8, kinds: U8, mm2: float, optics: TileOptics) -> npt.NDArray[np.float64]:

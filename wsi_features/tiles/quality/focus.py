@@ -19,8 +19,8 @@ MID_LAG = 8
 """Distance in pixels of that scale (4 um) whose contrast the finest is compared with."""
 LEAST_CONTRAST = 16.0
 """Mean squared difference at `MID_LAG`, in squared grey levels, below which there is nothing to be sharp."""
-LAPLACIAN_STEP = 4
-"""The Laplacian is taken at every so many-th row."""
+LAPLACIAN_STEP = 7
+"""The Laplacian is taken at every so many-th row, so that each row of JPEG blocks comes round as often as another."""
 JPEG_BLOCK = 8
 """Width of a JPEG block in pixels."""
 
@@ -62,7 +62,7 @@ def laplacian_variance(sums: F64) -> F64:
 
 
 def laplacian_sums(grey: U8) -> F64:
-    """Count, sum and sum of squares of the Laplacian of tiles (b, h, w), at every fourth row: (b, 3); NaN of none."""
+    """Count, sum and sum of squares of the Laplacian of tiles (b, h, w), at every seventh row: (b, 3); NaN of none."""
     import cv2
 
     if min(grey.shape[1:]) < 3:
@@ -73,7 +73,7 @@ def laplacian_sums(grey: U8) -> F64:
 
 
 def _laplacians(grey: U8) -> npt.NDArray[np.int16]:
-    """Those of the second and of every fourth row after it of contiguous tiles: (b, rows, w - 2)."""
+    """Those of the second and of every seventh row after it of contiguous tiles: (b, rows, w - 2)."""
     import cv2
 
     tiles, height, width = grey.shape
@@ -95,7 +95,7 @@ def sharpness(contrast: F64) -> F64:
     NaN where the tile is too small or too flat to tell.
     """
     fine, coarse = contrast.T
-    return np.divide(fine, coarse, out=np.full(len(contrast), _NAN), where=coarse >= LEAST_CONTRAST)
+    return np.asarray(np.divide(fine, coarse, out=np.full(len(contrast), _NAN), where=coarse >= LEAST_CONTRAST))
 
 
 def contrasts(grey: U8, mpp: float) -> F64:
@@ -116,7 +116,7 @@ def _contrast(tile: U8, lag: int) -> float:
     height, width = tile.shape
     across = cv2.norm(tile[:, lag:], tile[:, :-lag], cv2.NORM_L2SQR)
     down = cv2.norm(tile[lag:], tile[:-lag], cv2.NORM_L2SQR)
-    return float((across + down) / ((height - lag) * width + height * (width - lag)))
+    return float((across + down) / (height * (width - lag) + (height - lag) * width))
 
 
 def blockiness(across: Ints, down: Ints) -> F64:

@@ -135,7 +135,11 @@ def retry(out: Path, reason: str | None) -> None:
 @_OUT
 @click.option("--delete", is_flag=True, help="Delete; without this the list is only shown.")
 def clean(out: Path, delete: bool) -> None:
-    """List stores of earlier recipes, unfinished work of dead jobs, and files of slides no longer in the manifest."""
+    """List stores of earlier recipes, marks of earlier thresholds, unfinished work and files of slides that are gone.
+
+    That is work of dead jobs, and slides no longer in the manifest. Marks that you named yourself stay as long as
+    their stores do.
+    """
     found = leftovers(Outputs(out))
     for path in found:
         click.echo(path)

@@ -23,7 +23,13 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,63}")
     help="What a tile must be to be kept, like 'pen_share<=0.1' or 'sharpness>=0.05'; may be repeated.",
 )
 @click.option("--suggested", is_flag=True, help="Begin with the suggested thresholds.")
-@click.option("--name", default="keep", show_default=True, metavar="NAME", help="Of the marks.")
+@click.option(
+    "--name",
+    default="keep",
+    show_default=True,
+    metavar="NAME",
+    help="Of the marks; `clean` takes `keep` for a run's own.",
+)
 def quality(out: Path, thresholds: tuple[str, ...], suggested: bool, name: str) -> None:
     """Without thresholds: a table of what was measured. With them: keep marks of every store of OUT beside it.
 

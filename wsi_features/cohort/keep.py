@@ -99,6 +99,12 @@ def marks_of_last_run(out: Outputs, store: FeatureStore) -> Marks | None:
     return read_marks(out.marks_of_slide(found["folder"], slide_id), store) if found else None
 
 
+def recorded_marks(out: Outputs) -> set[str]:
+    """The names of all folders of marks that the last run made or found right. Raises OutputError."""
+    found = (marks for of_slide in _recorded(out, _stamp(out)).values() for marks in of_slide.values())
+    return {name for marks in found for name in (marks["folder"], marks.get("annotations")) if name}
+
+
 def _chosen(out: Outputs, store: FeatureStore, name: str | None) -> Marks | None:
     if name is None:
         return marks_of_last_run(out, store)

@@ -68,6 +68,18 @@ def read_marks(path: Path, store: FeatureStore, fingerprint: str | None = None) 
     return marks
 
 
+def about_marks(path: Path) -> Json:
+    """How the marks at `path` were made, without their values. Raises ArtifactError."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        found: Json = json.loads(pq.read_schema(path).metadata[_KEY])["about"]
+    except (pa.ArrowException, OSError, LookupError, TypeError, ValueError) as error:
+        raise ArtifactError.damaged(path.stem, "marks", str(path), str(error).splitlines()[0]) from error
+    return found
+
+
 def marks_of(out: Outputs, store: FeatureStore) -> Iterator[tuple[str, Marks]]:
     """All marks of a store with the names of their folders, sorted; those of other stores of the slide are passed over."""
     for folder in sorted(out.marks.iterdir()) if out.marks.is_dir() else ():

@@ -206,6 +206,23 @@ def test_clean_shows_first_and_deletes_only_what_no_recipe_names(
     assert said(capsys).endswith("nothing to clean\n")
 
 
+def test_clean_takes_marks_of_earlier_thresholds_and_of_earlier_stores(
+    copy: Path, slide_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (current,) = (copy / "marks").glob("keep__*")
+    for name in ("keep", "mine"):
+        run_command(["quality", str(copy), "--threshold", "white_share<=0.9", "--name", name])
+    (mine,) = (copy / "marks").glob("mine__*")
+    assert run_command(["clean", str(copy), "--delete"]) == 0
+    assert set((copy / "marks").iterdir()) == {current, mine}
+    run_command(["run", str(slide_folder / "small.svs"), "--out", str(copy), "--size", "256", "--no-report"])
+    said(capsys)
+    assert run_command(["clean", str(copy), "--delete"]) == 0
+    assert {str(current), str(mine)} <= set(said(capsys).splitlines())
+    (left,) = (copy / "marks").iterdir()
+    assert [path.name for path in left.iterdir()] == ["small.parquet"]
+
+
 def test_the_stages_one_by_one_end_where_run_does(out: Path, slide_folder: Path, tmp_path: Path) -> None:
     slides = [str(slide_folder / name) for name in ("small.svs", "glass.svs")]
     for stage in ("tissue", "tiles", "stain", "embed"):

@@ -16,8 +16,8 @@ GOLDEN = {
     "tissue": "47c940d53960",
     "tiles": "ffb6a1a0f0ed",
     "stain": "ebb965f42f10",
-    "embed": "623565b48e53",
-    "set": "84e67e11",
+    "embed": "6b06f9863155",
+    "set": "05bf443a",
 }
 """First digits for the default config and a slide of known content."""
 

@@ -21,7 +21,7 @@ from wsi_features.encode.card import EncoderCard
 from wsi_features.errors import ArtifactError
 from wsi_features.slides.synthetic import SlideSpec, write_slide
 from wsi_features.store import FeatureStore, find_stores
-from wsi_features.tiles.quality import COLUMNS
+from wsi_features.tiles.quality import COLUMNS, QUALITY_VERSION
 
 STRICT = {"thresholds": {"white_share": {"max": 0.2}, "pen_share": {"max": 0.05}}}
 
@@ -70,7 +70,7 @@ def test_a_store_holds_the_columns_of_every_tile(finished: Path) -> None:
     assert all(np.isfinite(values).all() for values in columns.values())
     assert columns["pen_blue_share"].max() > 0.1
     recipe = only_store(finished).provenance.recipes["embed"]["quality"]
-    assert recipe == {"columns": list(COLUMNS), "version": 1}
+    assert recipe == {"columns": list(COLUMNS), "version": QUALITY_VERSION}
 
 
 @pytest.mark.parametrize(("workers", "batch"), [("2", "5"), ("2", "1")])

@@ -38,14 +38,18 @@ def slow_halved(pixels: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("shape", [(10, 16, 3), (11, 17, 3), (9, 14)])
 def test_halving_is_the_rounded_mean_of_four(shape: tuple[int, ...]) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
-    assert np.array_equal(focus.halved(pixels, 2), slow_halved(slow_halved(pixels)))
+    both = np.stack([pixels, pixels[::-1]])
+    for tile, found in zip(both, focus.halved(both, 2), strict=True):
+        assert np.array_equal(found, slow_halved(slow_halved(tile)))
 
 
-def test_the_laplacian_is_that_of_its_definition() -> None:
-    grey = tiles()[0, :, :, 1]
-    wide = grey.astype(float)
-    values = wide[:-2, 1:-1] + wide[2:, 1:-1] + wide[1:-1, :-2] + wide[1:-1, 2:] - 4 * wide[1:-1, 1:-1]
-    assert focus.laplacian_variance(grey) == pytest.approx(values[::4].var(), rel=1e-12)
+@pytest.mark.parametrize("height", [96, 95, 94, 93, 87, 4, 3])
+def test_the_laplacian_is_that_of_its_definition(height: int) -> None:
+    grey = tiles()[:, :height, :, 1]
+    found = focus.laplacian_variance(focus.laplacian_sums(grey))
+    for tile, variance in zip(grey.astype(float), found, strict=True):
+        beside, over = tile[1:-1, :-2] + tile[1:-1, 2:], tile[:-2, 1:-1] + tile[2:, 1:-1]
+        assert variance == pytest.approx((beside + over - 4 * tile[1:-1, 1:-1])[::7].var(), rel=1e-9)
 
 
 def slow_contrast(grey: np.ndarray, lag: int) -> float:
@@ -56,9 +60,10 @@ def slow_contrast(grey: np.ndarray, lag: int) -> float:
 
 @pytest.mark.parametrize(("mpp", "times"), [(0.25, 1), (0.5, 0), (0.2431, 1), (1.0, 0)])
 def test_sharpness_is_that_of_its_definition(mpp: float, times: int) -> None:
-    grey = tiles()[0, :, :, 1]
-    small = slow_halved(grey) if times else grey
-    assert focus.sharpness(grey, mpp) == pytest.approx(slow_contrast(small, 1) / slow_contrast(small, 8), rel=1e-12)
+    grey = tiles()[:, :, :, 1]
+    for tile, found in zip(grey, focus.sharpness(focus.contrasts(grey, mpp)), strict=True):
+        small = slow_halved(tile) if times else tile
+        assert found == pytest.approx(slow_contrast(small, 1) / slow_contrast(small, 8), rel=1e-12)
 
 
 def slow_blockiness(grey: np.ndarray) -> float:
@@ -70,9 +75,11 @@ def slow_blockiness(grey: np.ndarray) -> float:
     return float(np.mean(ratios))
 
 
-def test_blockiness_is_that_of_its_definition() -> None:
-    grey = tiles()[1, :, :, 0]
-    assert focus.blockiness(grey) == pytest.approx(slow_blockiness(grey), rel=1e-12)
+@pytest.mark.parametrize(("height", "width"), [(96, 128), (91, 128), (96, 125), (33, 32)])
+def test_blockiness_is_that_of_its_definition(height: int, width: int) -> None:
+    grey = tiles()[:, :height, :width, 0]
+    for tile, found in zip(grey, focus.blockiness(*focus.block_steps(grey)), strict=True):
+        assert found == pytest.approx(slow_blockiness(tile), rel=1e-12)
 
 
 def slow_spots(red: np.ndarray) -> np.ndarray:
@@ -92,7 +99,8 @@ def slow_spots(red: np.ndarray) -> np.ndarray:
 
 def test_spots_are_those_of_their_definition() -> None:
     pixels = tiles(2, 32, 48)
-    found = spots.spots(pixels)
+    found = np.zeros(pixels.shape[:3], np.bool_)
+    found.reshape(-1)[spots.spots(pixels)] = True
     for tile, places in zip(pixels, found, strict=True):
         inside = np.s_[4:-4, 4:-4]
         assert places[inside].sum() > 3
@@ -130,6 +138,13 @@ def test_a_tile_gives_the_same_numbers_in_every_batch(
     alone = [measured_columns(pixels[i : i + 1].copy(), TileOptics(mpp, one)) for i in range(3)]
     assert together.shape == (3, len(COLUMNS))
     assert np.array_equal(together, np.concatenate(alone), equal_nan=True)
+
+
+def test_more_tiles_than_are_judged_at_once_give_the_same_numbers() -> None:
+    pixels = tiles(150, 32, 48)
+    assert len(pixels) > spots.MOST_TILES
+    few = [measured_columns(pixels[i : i + 7], NATIVE) for i in range(0, 150, 7)]
+    assert np.array_equal(measured_columns(pixels, NATIVE), np.concatenate(few), equal_nan=True)
 
 
 def test_threads_give_the_same_numbers() -> None:

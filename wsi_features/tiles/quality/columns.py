@@ -12,14 +12,14 @@ import numpy as np
 import numpy.typing as npt
 
 from wsi_features.tiles.grid import TileScale
-from wsi_features.tiles.quality.colour import INK_BITS, colour_kinds, density_table, kind_shares, unmixing
-from wsi_features.tiles.quality.focus import blockiness, halved, halvings, laplacian_variance, sharpness
-from wsi_features.tiles.quality.spots import spots
+from wsi_features.tiles.quality.colour import DENSITY_STEP, INK_BITS, colour_kinds, density_table, kind_shares, unmixing
+from wsi_features.tiles.quality.focus import focus_columns, halved, halvings
+from wsi_features.tiles.quality.spots import MOST_TILES, spots
 
 U8 = npt.NDArray[np.uint8]
 F32 = npt.NDArray[np.float32]
 
-QUALITY_VERSION = 1
+QUALITY_VERSION = 2
 """Method version of the columns."""
 
 COLUMNS = (
@@ -38,7 +38,7 @@ SQUARE_PX = 8
 """Width of the squares of folds and blood, in pixels of `COLOUR_MPP`."""
 
 _PIXELS_TOGETHER = 1 << 17
-"""So many small pixels are judged at once: few calls for small tiles, little memory for large ones."""
+"""So many small pixels are judged at once, of `MOST_TILES` at most: few calls for small tiles, little memory for large ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +58,10 @@ def measured_columns(tiles: U8, optics: TileOptics) -> F32:
     """The `COLUMNS` of tiles uint8 (b, h, w, 3): float32 (b, 15); NaN where a column does not apply to a tile."""
     found = np.empty((len(tiles), len(COLUMNS)), np.float32)
     times = halvings(optics.mpp, COLOUR_MPP)
-    together = max(1, (_PIXELS_TOGETHER << 2 * times) // (tiles.shape[1] * tiles.shape[2]))
+    together = min(max(1, (_PIXELS_TOGETHER << 2 * times) // (tiles.shape[1] * tiles.shape[2])), MOST_TILES)
     for start in range(0, len(tiles), together):
         part = slice(start, start + together)
-        found[part] = _measured(tiles[part], np.stack([halved(tile, times) for tile in tiles[part]]), optics)
+        found[part] = _measured(tiles[part], halved(tiles[part], times), optics)
     return found
 
 
@@ -69,22 +69,14 @@ def _measured(tiles: U8, small: U8, optics: TileOptics) -> npt.NDArray[np.float6
     kinds = colour_kinds(small)
     shares, wide = kind_shares(kinds), kind_shares(colour_kinds(_squares(small)))
     columns = [
-        *(shares[:, k] for k in (0, 1)),
-        *(wide[:, k] for k in (2, 3)),
-        *(shares[:, k] for k in (8, 4, 5, 6, 7)),
-        *np.array([_focus(tile, optics) for tile in tiles]).T,
-        *np.array([_stains(tile) for tile in small]).T,
-        _nuclei(small, kinds, tiles.shape[1] * tiles.shape[2] * optics.mpp**2 * 1e-6, optics),
+        shares[:, (0, 1)],
+        wide[:, (2, 3)],
+        shares[:, (8, 4, 5, 6, 7)],
+        focus_columns(tiles, optics.mpp, one_to_one=optics.one_to_one),
+        _stains(small),
+        _nuclei(small, kinds, tiles.shape[1] * tiles.shape[2] * optics.mpp**2 * 1e-6, optics)[:, None],
     ]
-    return np.stack(columns, axis=1)
-
-
-def _focus(tile: U8, optics: TileOptics) -> tuple[float, float, float]:
-    import cv2
-
-    grey = np.asarray(cv2.cvtColor(tile, cv2.COLOR_RGB2GRAY), np.uint8)
-    blocks = blockiness(grey) if optics.one_to_one else float("nan")
-    return laplacian_variance(grey), sharpness(grey, optics.mpp), blocks
+    return np.hstack(columns)
 
 
 def _squares(small: U8) -> U8:
@@ -99,17 +91,22 @@ def _squares(small: U8) -> U8:
     return np.asarray(means, np.uint8).reshape(tiles, down, across, 3)
 
 
-def _stains(tile: U8) -> tuple[float, ...]:
-    """Mean density of haematoxylin and of eosin over all pixels, glass included, along the same vectors for every slide."""
+def _stains(small: U8) -> npt.NDArray[np.float64]:
+    """Mean density of haematoxylin and of eosin (b, 2) over all pixels, glass included, by the same vectors for every slide."""
     import cv2
 
-    red, green, blue, _ = cv2.mean(cv2.LUT(tile, density_table()))
-    return tuple(r * red + g * green + b * blue for r, g, b in unmixing())
+    tall = cv2.LUT(small.reshape(-1, *small.shape[2:]), density_table())
+    means = np.array([cv2.mean(tile)[:3] for tile in tall.reshape(small.shape)]) * DENSITY_STEP
+    return np.asarray(
+        (means[:, :, None] * unmixing()).sum(axis=1)
+    )  # not a matrix product: its order may follow the batch
 
 
 def _nuclei(small: U8, kinds: U8, mm2: float, optics: TileOptics) -> npt.NDArray[np.float64]:
     """Spots outside ink per square millimetre; NaN where pixels are too coarse for nuclei."""
+    tiles, pixels = kinds.shape
     if optics.mpp > COARSEST_MPP:
-        return np.full(len(small), np.nan)
-    found = spots(small).reshape(kinds.shape) & ((kinds & INK_BITS) == 0)
-    return np.asarray(np.count_nonzero(found, axis=1) / mm2)
+        return np.full(tiles, np.nan)
+    at = spots(small)
+    at = at[(kinds.reshape(-1)[at] & INK_BITS) == 0]
+    return np.bincount(at // pixels, minlength=tiles) / mm2

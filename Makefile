@@ -4,6 +4,9 @@ PYTHON := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 SYSTEM_LIBRARIES := libGL.so.1 libglib-2.0.so.0 libgthread-2.0.so.0
 
+# Hundreds of processes start in the tests and the demo; where this is set, each would compile all modules anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test test-full test-slurm bench install lint types generated clean
 .DEFAULT_GOAL := help
 

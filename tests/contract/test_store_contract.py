@@ -21,7 +21,7 @@ STORES = find_stores(KEPT)
 def rewritten(store: FeatureStore, folder: Path) -> Path:
     """The content of `store` through the writer of this release."""
     columns = np.array(list(store.columns.values()), dtype=np.float32).reshape(len(store.columns), len(store)).T
-    fields = store.provenance.model_dump() | {"format_version": layout.FORMAT_VERSION}
+    fields = store.provenance.model_dump()
     dtype: layout.FeatureDtype = "float16" if store.features.dtype == np.float16 else "float32"
     content = StoreContent(
         store.coords, store.grid, columns, tuple(store.columns), store.dim, dtype, Provenance(**fields)

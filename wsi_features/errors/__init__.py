@@ -15,6 +15,7 @@
     │   ├── NonFiniteFeaturesError  non_finite
     │   ├── SlideScaleError         scale
     │   ├── ArtifactError           artifact
+    │   ├── ImportedFileError       import
     │   └── StoreError              store
     ├── DeviceLostError             the job fails: device_lost             exit 3
     └── UsageError                  nothing is started                     exit 2
@@ -25,6 +26,8 @@
         ├── OutputError             output
         ├── PromptError             prompts
         ├── CurationError           curation
+        ├── ExportError             export
+        ├── ImportedError           import
         ├── TissueModelError        tissue_model
         └── EncoderError            encoder
             ├── UnknownEncoderError
@@ -55,6 +58,7 @@ from wsi_features.errors.encoders import (
     UnknownEncoderError,
     WeightsError,
 )
+from wsi_features.errors.exports import ExportError, ImportedError, ImportedFileError
 from wsi_features.errors.programs import LibraryError, ProgramError
 from wsi_features.errors.prompts import PromptError
 from wsi_features.errors.slides import CrashError, ResolutionError, SlideFileError, TileReadError
@@ -74,7 +78,10 @@ __all__ = [
     "CurationError",
     "DeviceLostError",
     "EncoderError",
+    "ExportError",
     "HubError",
+    "ImportedError",
+    "ImportedFileError",
     "LibraryError",
     "ManifestError",
     "MissingWeightsError",

@@ -22,7 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from wsi_features.errors import StoreError
 from wsi_features.recipe import canonical_json
-from wsi_features.store.layout import FORMAT_VERSION
+from wsi_features.store.layout import FORMAT_VERSION, GROUP_FILE
 from wsi_features.store.provenance import Sha256
 
 COMMIT_FILE = "commit.json"
@@ -63,18 +63,23 @@ def seal(root: Path, fingerprint: str, rows: int, dim: int, flushed: Iterable[Fi
     """Write the commit record of the store at `root`, with everything flushed to the disk.
 
     Every file and folder is there before the record, and the record before the return. Files that are `flushed`
-    already are recorded as they were meant to be, without being read.
+    already are recorded as they were meant to be, without being read. The version is that of the attributes.
     """
     known = {entry.path: entry for entry in flushed}
     files = tuple(known.get(path) or _flushed_entry(root, path) for path in sorted(_sizes(root)))
     _flush_folders(root)
-    record = CommitRecord(version=FORMAT_VERSION, fingerprint=fingerprint, rows=rows, dim=dim, files=files)
+    record = CommitRecord(version=_version(root), fingerprint=fingerprint, rows=rows, dim=dim, files=files)
     with (root / COMMIT_FILE).open("xb") as file:
         file.write(record.to_bytes())
         file.flush()
         os.fsync(file.fileno())
     flush_folder(root)
     return record
+
+
+def _version(root: Path) -> int:
+    """The format version that the attributes of the store at `root` state."""
+    return int(json.loads((root / GROUP_FILE).read_bytes())["attributes"]["format_version"])
 
 
 def read_record(root: Path) -> CommitRecord:

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from wsi_features.cohort.exports.formats import FORMATS
+from wsi_features.cohort.imports.sources import TOOLS
 from wsi_features.stages.boundary import OK, SOME_FAILED
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -41,4 +42,31 @@ def export(out: Path, **asked: Any) -> int:
     for slide in exported(out, ExportRequest(**asked)):
         click.echo(slide.said, err=slide.failed)
         failed |= slide.failed
+    return SOME_FAILED if failed else OK
+
+
+@click.command("import", short_help="Take features that another program computed.")
+@click.argument("sources", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path), metavar="FILES...")
+@click.option("--from", "tool", type=click.Choice(TOOLS), required=True, help="The program that wrote them.")
+@click.option("--out", type=_FOLDER, required=True, metavar="OUT", help="A folder of its own.")
+@click.option("--slide-manifest", type=_FILE, metavar="CSV", help="Manifest of the slides: their resolution and size.")
+@click.option("--mpp", type=click.FloatRange(0.05, 20), help="Microns per level-0 pixel of slides not in it.")
+@click.option("--tile-mpp", type=click.FloatRange(0.05, 80), help="Microns per pixel asked of tiatoolbox.")
+@click.option("--span", type=click.IntRange(min=1), metavar="N", help="Width of a tile in level-0 pixels, if not said.")
+@click.option("--encoder", default="", metavar="NAME", help="Encoder of the features, if the files do not say.")
+@click.option("--licence", default="", metavar="TEXT", help="Of the encoder's weights.")
+@click.option("--patches", type=_FOLDER, metavar="DIR", help="Patch files of CLAM, if not in a `patches` beside.")
+def import_(out: Path, **asked: Any) -> int:
+    """Make stores of features and positions in files, or folders of files, of another program.
+
+    What a file does not say stays unknown in the store. Positions in microns or in pixels of another resolution need
+    the slide's own resolution, and are refused without it. OUT then opens as the folder of a run does.
+    """
+    from wsi_features.cohort.outputs import Outputs
+    from wsi_features.stages.imports import ImportRequest, imported
+
+    failed = False
+    for result in imported(Outputs(out), ImportRequest(**asked)):
+        click.echo(result.message, err=not result.usable)
+        failed |= not result.usable
     return SOME_FAILED if failed else OK

@@ -77,3 +77,11 @@ class ImportedFileError(SlideError):
     def needs(cls, slide_id: str, path: str, what: str, option: str) -> ImportedFileError:
         """Something without which positions cannot be told, and which the file does not say."""
         return cls(f"slide {slide_id!r}: {path!r} does not say {what}, and it is not guessed. Give {option}.")
+
+    @classmethod
+    def other_slide(cls, slide_id: str, path: str, stated: Sequence[int], found: Sequence[int]) -> ImportedFileError:
+        """A file of another slide, or of the slide before it was converted."""
+        return cls(
+            f"slide {slide_id!r}: {path!r} is of a slide of {stated[0]} x {stated[1]} pixels, the manifest's has "
+            f"{found[0]} x {found[1]}. Correct the path in the manifest, or leave the slide out of it."
+        )

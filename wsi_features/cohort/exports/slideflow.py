@@ -38,7 +38,7 @@ def _write_config(slide: SlideRows, to: Target) -> None:
         "normalizer": None if method == "none" else {"method": method, "fit": None},
         "num_features": slide.dim,
         "tile_px": int(made.tile_px),
-        "tile_um": round(made.tile_px * made.mpp_asked),
+        "tile_um": round(made.tile_px * (made.mpp_asked if made.knows("mpp_asked") else made.mpp_effective)),
         "wsi_features": {name: value for name, value in slide.about().items() if name in ("encoder", "licence")},
     }
     write_json(to.folder / "bags_config.json", config)

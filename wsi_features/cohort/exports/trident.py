@@ -33,7 +33,7 @@ def magnification(mpp: float) -> float:
 
 def job_folder(made: Provenance) -> str:
     """`20x_256px_0px_overlap`: by what was asked for, so that all slides of a run share it."""
-    return f"{magnification(made.mpp_asked):g}x_{made.tile_px}px_{_overlap(made)}px_overlap"
+    return f"{magnification(_asked(made)):g}x_{made.tile_px}px_{_overlap(made)}px_overlap"
 
 
 def about_coords(slide: SlideRows) -> dict[str, Any]:
@@ -44,7 +44,7 @@ def about_coords(slide: SlideRows) -> dict[str, Any]:
         "patch_size": int(made.tile_px),
         "patch_size_level0": int(made.span),
         "level0_magnification": native,
-        "target_magnification": magnification(made.mpp_asked),
+        "target_magnification": magnification(_asked(made)),
         "overlap": _overlap(made),
         "name": slide.slide_id,
         "savetodir": "None",
@@ -53,6 +53,11 @@ def about_coords(slide: SlideRows) -> dict[str, Any]:
         "mpp_native": float(made.mpp_native),
         "mpp_effective": float(made.mpp_effective),
     }
+
+
+def _asked(made: Provenance) -> float:
+    """Microns per pixel that tiles were asked for; what they have where they are imported and nobody knows."""
+    return made.mpp_asked if made.knows("mpp_asked") else made.mpp_effective
 
 
 def _overlap(made: Provenance) -> int:

@@ -32,11 +32,6 @@ class ExportError(UsageError):
         )
 
     @classmethod
-    def no_library(cls, name: str, library: str, command: str) -> ExportError:
-        """A library that only this format needs."""
-        return cls(f"the format {name!r} needs {library}, which is not installed. Run: {command}")
-
-    @classmethod
     def unwritable(cls, path: str, why: str) -> ExportError:
         """No permission, no space."""
         return cls(f"the export folder {path!r} cannot be written ({why}). Choose another --out, or make room.")

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from wsi_features.cohort.cohort import Cohort
-from wsi_features.cohort.exports.formats import FORMATS, require_library
+from wsi_features.cohort.exports.formats import FORMATS
 from wsi_features.cohort.exports.labels import Labels, read_labels
 from wsi_features.cohort.exports.ledger import Entry, append_entry, is_there, read_ledger, size_of
 from wsi_features.cohort.exports.rows import SlideRows
@@ -52,7 +52,6 @@ def exported(out: Path, asked: ExportRequest) -> Iterator[Exported]:
     layout = FORMATS[asked.to]
     if asked.pool and layout.pooled is None:
         raise ExportError.no_pooling(asked.to, [name for name, other in FORMATS.items() if other.pooled])
-    require_library(asked.to)
     labels = read_labels(asked.labels) if asked.labels else Labels()
     cohort = Cohort.open(out, asked.feature_set)
     chosen = _slides(cohort, asked)

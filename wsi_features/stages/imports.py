@@ -95,7 +95,7 @@ def _write(target: Path, foreign: Foreign, made: Imported) -> int:
     with StoreWriter(target, made.content) as writer:
         blocks = in_order(foreign.features, made.order, target.parent)
         for block in rows_in_float32(slide_id, foreign.files[0], blocks):
-            valid = np.isfinite(block).all(axis=1)
+            valid = np.asarray(np.isfinite(block).all(axis=1))
             writer.append(block, valid)
             problems += [(row + int(bad), _NOT_FINITE) for bad in np.flatnonzero(~valid)]
             row += len(block)

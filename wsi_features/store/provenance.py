@@ -57,6 +57,7 @@ class Provenance(BaseModel):
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
 
     format_version: Annotated[int, Field(ge=1)] = OWN_VERSION
+    imported: PlainJson | None = None
     slide_id: Annotated[str, Field(pattern="^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
     slide_fingerprint: Known[Annotated[str, Field(min_length=1)]]
     fingerprint: Sha256
@@ -73,7 +74,7 @@ class Provenance(BaseModel):
     level_downsample_xy: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]] | None = None
     resize: Known[Annotated[float, Field(gt=0)]]
     slide_size: Known[tuple[Annotated[int, Field(ge=0)], Annotated[int, Field(ge=0)]]]
-    bounds: Literal["drop"] = "drop"
+    bounds: Literal["drop"] | None = Field(default_factory=lambda made: None if made.get("imported") else "drop")
     scanned_area: tuple[int, int, int, int] | None = None
     encoder: Annotated[PlainJson, AfterValidator(_named)]
     outside_card: Literal[True] | None = None
@@ -88,7 +89,6 @@ class Provenance(BaseModel):
     versions: dict[str, str]
     device: Known[Literal["cpu", "cuda"]]
     slide_properties: dict[str, str]
-    imported: PlainJson | None = None
 
     if not TYPE_CHECKING:
 

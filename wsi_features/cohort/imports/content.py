@@ -15,7 +15,7 @@ from wsi_features.errors import ImportedFileError
 from wsi_features.geometry import Size, SlidePx
 from wsi_features.recipe import Json, fingerprint
 from wsi_features.store import Provenance, StoreContent
-from wsi_features.store.layout import IMPORTED_VERSION
+from wsi_features.store.layout import IMPORTED_VERSION, FeatureDtype
 from wsi_features.tiles.sources.positions import grid_at
 
 IMPORT_VERSION = 1
@@ -80,7 +80,7 @@ def imported_content(
     }
     made = _provenance(slide_id, path, facts, foreign, declared, digests)
     rows = first[order].astype(np.int64)
-    dtype = "float16" if np.dtype(foreign.features.dtype) == np.float16 else "float32"
+    dtype: FeatureDtype = "float16" if np.dtype(foreign.features.dtype) == np.float16 else "float32"
     columns = rows.astype(np.float32)[:, np.newaxis]
     content = StoreContent(
         grid.origins, grid.index, columns, ("list_row",), int(foreign.features.shape[1]), dtype, made

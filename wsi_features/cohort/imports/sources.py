@@ -82,6 +82,6 @@ def digest_of(path: Path) -> str:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     hashed = hashlib.sha256()
-    for file in sorted(p for p in path.rglob("*") if p.is_file()):
-        hashed.update(f"{file.relative_to(path).as_posix()}:{digest_of(file)}\n".encode())
+    for part in sorted(p for p in path.rglob("*") if p.is_file()):
+        hashed.update(f"{part.relative_to(path).as_posix()}:{digest_of(part)}\n".encode())
     return hashed.hexdigest()

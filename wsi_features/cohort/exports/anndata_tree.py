@@ -123,10 +123,10 @@ def write_category(group: Any, backend: Backend, name: str, value: str, rows: in
 
 
 def _observations(slide: SlideRows) -> dict[str, npt.NDArray[Any]]:
-    """`tile_id` is the row in the store."""
+    """`tile_id` counts the exported tiles from 0, since spatialdata joins it to the index of the shapes."""
     x, y = slide.origins.T
     columns = {name.replace("/", "_"): values[slide.rows] for name, values in slide.store.columns.items()}
-    return columns | {"tile_id": slide.rows, "x": x, "y": y}
+    return columns | {"tile_id": np.arange(len(slide)), "store_row": slide.rows, "x": x, "y": y}
 
 
 def _dataframe(

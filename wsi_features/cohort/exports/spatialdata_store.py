@@ -102,7 +102,7 @@ def _write_shapes(path: Path, slide: SlideRows) -> None:
     geo = {"primary_column": "geometry", "version": "1.0.0", "columns": {"geometry": geometry}}
     x, y = (np.ascontiguousarray(values) for values in slide.origins.T)
     squares = pa.array([_square(*corner, int(slide.made.span)) for corner in slide.origins.tolist()], pa.binary())
-    table = pa.table({"tile_id": slide.rows, "x": x, "y": y, "geometry": squares})
+    table = pa.table({"tile_id": np.arange(len(slide)), "x": x, "y": y, "geometry": squares})
     pq.write_table(table.replace_schema_metadata({"geo": json.dumps(geo)}), path)
 
 

@@ -17,7 +17,7 @@ def test_an_h5ad_names_every_element_that_anndata_looks_for(to: To) -> None:
     with h5py.File(to("anndata") / "first.h5ad") as file:
         kinds = {name: file[name].attrs["encoding-type"] for name in file}
         assert dict(file.attrs) == {"encoding-type": "anndata", "encoding-version": "0.1.0"}
-        assert list(file["obs"].attrs["column-order"]) == ["tissue_share", "tile_id", "x", "y"]
+        assert list(file["obs"].attrs["column-order"]) == ["tissue_share", "tile_id", "store_row", "x", "y"]
     mappings = dict.fromkeys(("layers", "obsm", "obsp", "uns", "varm", "varp"), "dict")
     assert kinds == mappings | {"X": "array", "obs": "dataframe", "var": "dataframe"}
 
@@ -26,7 +26,7 @@ def test_an_h5ad_holds_features_corners_and_centres(to: To, first: FeatureStore)
     with h5py.File(to("anndata") / "first.h5ad") as file:
         np.testing.assert_array_equal(file["X"], first.features[:][first.valid].astype(np.float32))
         assert file["X"].dtype == np.float32
-        assert file["obs/tile_id"][:].tolist() == [0, 1, 2, 3, 4, 6]
+        assert file["obs/store_row"][:].tolist() == [0, 1, 2, 3, 4, 6]
         corners = np.stack([file["obs/x"], file["obs/y"]], axis=1)
         np.testing.assert_array_equal(corners, first.coords[first.valid])
         np.testing.assert_array_equal(file["obsm/spatial"], corners + 254)
@@ -34,7 +34,7 @@ def test_an_h5ad_holds_features_corners_and_centres(to: To, first: FeatureStore)
 
 
 def test_spatialdata_has_tiles_as_shapes_and_features_as_a_table_of_them(to: To) -> None:
-    store = to("spatialdata") / "first.zarr"
+    store = to("spatialdata", slides=("first",)) / "first.zarr"
     head = json.loads((store / "zarr.json").read_text())["attributes"]
     assert head["spatialdata_attrs"]["version"] == "0.2"
     assert head["slide_properties"]["shape"] == [3001, 4000]
@@ -48,12 +48,12 @@ def test_spatialdata_has_tiles_as_shapes_and_features_as_a_table_of_them(to: To)
 def test_the_shapes_of_spatialdata_are_squares_of_the_footprint(to: To, first: FeatureStore) -> None:
     import shapely
 
-    table = pq.ParquetFile(to("spatialdata") / "first.zarr/shapes/tiles/shapes.parquet").read()
+    table = pq.ParquetFile(to("spatialdata", slides=("first",)) / "first.zarr/shapes/tiles/shapes.parquet").read()
     squares = shapely.from_wkb(np.array(table["geometry"].to_pylist(), dtype=object))
     corners = first.coords[first.valid]
     np.testing.assert_array_equal(shapely.bounds(squares), np.hstack([corners, corners + 508]))
     assert shapely.is_ccw(shapely.get_exterior_ring(squares)).all()
-    assert table["tile_id"].to_pylist() == [0, 1, 2, 3, 4, 6]
+    assert table["tile_id"].to_pylist() == list(range(6))
 
 
 def test_a_hugging_face_data_set_has_a_row_a_tile_and_a_card(to: To, first: FeatureStore, labels: Path) -> None:

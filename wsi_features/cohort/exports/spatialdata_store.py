@@ -40,7 +40,7 @@ def _write(slide: SlideRows, to: Target) -> Sequence[Path]:
     with replacing_folder(path) as folder, _quietly():
         root = zarr.create_group(folder, zarr_format=3, attributes=_about(slide))
         shapes = root.create_group("shapes")
-        kind = {"encoding-type": "ngff:shapes", "axes": ["x", "y"], "coordinateTransformations": [_IDENTITY]}
+        kind: Json = {"encoding-type": "ngff:shapes", "axes": ["x", "y"], "coordinateTransformations": [_IDENTITY]}
         shapes.create_group(_TILES).attrs.update(kind | {"spatialdata_attrs": {"version": "0.3"}})
         _write_shapes(folder / "shapes" / _TILES / "shapes.parquet", slide)
         _write_table(root.create_group("tables").create_group(f"{to.encoder}_{_TILES}"), slide, to.encoder)
@@ -100,9 +100,9 @@ def _write_shapes(path: Path, slide: SlideRows) -> None:
 
     geometry = {"encoding": "WKB", "crs": None, "geometry_types": ["Polygon"]}
     geo = {"primary_column": "geometry", "version": "1.0.0", "columns": {"geometry": geometry}}
-    x, y = (np.ascontiguousarray(values) for values in slide.origins.T)
-    squares = pa.array([_square(*corner, int(slide.made.span)) for corner in slide.origins.tolist()], pa.binary())
-    table = pa.table({"tile_id": np.arange(len(slide)), "x": x, "y": y, "geometry": squares})
+    columns = [np.ascontiguousarray(values) for values in slide.origins.T]
+    squares = pa.array([_square(x, y, int(slide.made.span)) for x, y in slide.origins.tolist()], pa.binary())
+    table = pa.table({"tile_id": np.arange(len(slide)), "x": columns[0], "y": columns[1], "geometry": squares})
     pq.write_table(table.replace_schema_metadata({"geo": json.dumps(geo)}), path)
 
 

@@ -30,7 +30,7 @@ def _write(slide: SlideRows, to: Target) -> Sequence[Path]:
     kinds = {"slide_id": pa.string(), "x": pa.int64(), "y": pa.int64(), "features": pa.list_(values, slide.dim)}
     schema = pa.schema(list(kinds.items()), metadata=own)
     origins = slide.origins
-    with replacing(path) as temporary, pq.ParquetWriter(temporary, schema) as file:
+    with replacing(path) as temporary, pq.ParquetWriter(temporary, schema, use_dictionary=["slide_id"]) as file:
         for start, block in slide.blocks():
             x, y = origins[start : start + len(block)].T
             flat = pa.array(np.ascontiguousarray(block).reshape(-1), type=values)

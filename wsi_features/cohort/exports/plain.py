@@ -67,13 +67,21 @@ def _write_safetensors(slide: SlideRows, to: Target) -> Sequence[Path]:
 
 def _write_csv(slide: SlideRows, to: Target) -> Sequence[Path]:
     """One row a tile: slide_id, x, y, f0, f1 and so on; numbers have as many digits as they need to come back equal."""
-    path = to.folder / f"{slide.slide_id}.csv"
-    origins = slide.origins.tolist()
-    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        file.write(",".join(("slide_id", "x", "y", *(f"f{k}" for k in range(slide.dim)))) + "\n")
-        for start, block in slide.blocks():
-            for row, (x, y) in zip(block.astype(str).tolist(), origins[start : start + len(block)], strict=True):
-                file.write(f"{slide.slide_id},{x},{y},{','.join(row)}\n")
+    import pyarrow as pa
+    from pyarrow import csv
+
+    path, names = to.folder / f"{slide.slide_id}.csv", ["slide_id", "x", "y", *(f"f{k}" for k in range(slide.dim))]
+    kinds = [pa.string(), pa.int64(), pa.int64(), *[pa.float32()] * slide.dim]
+    schema = pa.schema(list(zip(names, kinds, strict=True)))
+    plain = csv.WriteOptions(include_header=False, quoting_style="none")
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        file.write((",".join(names) + "\n").encode())
+        with csv.CSVWriter(file, schema, write_options=plain) as writer:
+            for start, block in slide.blocks(np.float32):
+                x, y = (np.ascontiguousarray(part) for part in slide.origins[start : start + len(block)].T)
+                columns = [pa.array(column) for column in np.ascontiguousarray(block.T)]
+                texts = pa.array([slide.slide_id] * len(block), pa.string())
+                writer.write_table(pa.table([texts, pa.array(x), pa.array(y), *columns], schema=schema))
     return (path,)
 
 

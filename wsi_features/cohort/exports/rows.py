@@ -15,6 +15,7 @@ import numpy.typing as npt
 from wsi_features.errors import NonFiniteFeaturesError
 from wsi_features.recipe import Json, digest
 from wsi_features.store import FeatureStore, Provenance
+from wsi_features.store.arrays import StoredArray
 
 _DESCRIBED = (
     *("slide_id", "fingerprint", "slide_fingerprint", "licence", "weights_sha256", "precision"),
@@ -74,7 +75,7 @@ class SlideRows:
         for start in range(0, len(self.store), step):
             end = done + int(np.searchsorted(self.rows[done:], start + step))
             if end > done:
-                yield done, self._cast(features[start : start + step][self.rows[done:end] - start], dtype, done)
+                yield done, self._cast(_taken(features, self.rows[done:end]), dtype, done)
             done = end
 
     def mean(self) -> npt.NDArray[np.float32]:
@@ -106,3 +107,10 @@ class SlideRows:
             value, name = float(block[row, column]), str(np.dtype(dtype))
             raise NonFiniteFeaturesError.in_export(self.slide_id, int(self.rows[start + row]), value, name)
         return cast
+
+
+def _taken(features: StoredArray, rows: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
+    """Some rows of one chunk; copied only where some between them are left out."""
+    first, last = int(rows[0]), int(rows[-1])
+    block = features[first : last + 1]
+    return block if len(block) == len(rows) else block[rows - first]

@@ -1,8 +1,7 @@
 """SpatialData, as LazySlide and wsidata keep it: tiles as shapes, and their features as a table, in `<slide_id>.zarr`.
 
 Looked up in wsidata 0.12 and in what spatialdata 0.7.3 writes; written by hand, because spatialdata cannot be installed
-beside tiatoolbox. What wsidata records of the slide itself (its pyramid, its properties) is not in a feature store; it
-reads that from the slide.
+beside tiatoolbox. Of the slide's pyramid a feature store knows level 0 alone; wsidata reads the rest from the slide.
 """
 
 from __future__ import annotations
@@ -60,7 +59,7 @@ def _about(slide: SlideRows) -> Json:
     """The attributes of the whole: of the slide what the store knows, and how its tiles were cut."""
     made = slide.made
     spec: Json = {"height": made.tile_px, "width": made.tile_px, "base_level": 0}
-    step = made.step * made.tile_px / made.span
+    step = round(made.step * made.tile_px / made.span)
     spec |= {"stride_height": step, "stride_width": step, "base_downsample": made.span / made.tile_px}
     known = made.knows("level") and made.knows("resize")
     spec |= {"ops_level": made.level if known else 0, "tissue_name": None}

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from wsi_features.store import FeatureStore
+from wsi_features.tiles.sources import read_list, span_of
 
 To = Callable[..., Path]
 MPP = 508 * 0.2521 / 256
@@ -138,3 +139,12 @@ def test_a_slide_vector_of_stamp_has_no_positions(to: To) -> None:
     path = to("stamp", pool="mean") / "mean-tiny-0123abcd" / "first.h5"
     assert set(layout_of(path)) == {"feats", "/"}
     assert attributes(path)["feat_type"] == "slide"
+
+
+@pytest.mark.parametrize(
+    ("layout", "path"), [("trident", "20x_256px_2px_overlap/patches/first_patches.h5"), ("clam", "patches/first.h5")]
+)
+def test_exported_positions_are_a_source_of_the_same_tiles(to: To, first: FeatureStore, layout: str, path: str) -> None:
+    tiles = read_list("first", to(layout, slides=("first",)) / path, ((1.0, 1.0),))
+    np.testing.assert_array_equal(np.stack([tiles.x, tiles.y], axis=1), first.coords[first.valid])
+    assert span_of("first", tiles, 0.2521) == 508

@@ -10,7 +10,7 @@ import pytest
 from wsi_features import Cohort
 from wsi_features.cli.main import run_command
 from wsi_features.cohort.outputs import Outputs
-from wsi_features.errors import ImportedError, StoreError
+from wsi_features.errors import ArtifactError, ImportedError, StoreError
 from wsi_features.recipe import canonical_json
 from wsi_features.slides.synthetic import SlideSpec, write_slide
 from wsi_features.stages.imports import ImportRequest, imported
@@ -188,6 +188,12 @@ def test_a_folder_of_imports_opens_as_a_cohort_and_grows(take: Take, trident_fil
     cohort = Cohort.open(out.root)
     assert [store.provenance.slide_id for store in cohort] == ["s-1", "s2"]
     assert {row.status for row in cohort.status} == {"ok"}
+
+
+def test_imported_tiles_have_no_table_of_a_run(take: Take, trident_file: Path, tmp_path: Path) -> None:
+    take("trident", trident_file)
+    with pytest.raises(ArtifactError, match="no tile table"):
+        Cohort.open(tmp_path / "imported").tile_columns("s-1")
 
 
 def test_a_second_import_keeps_the_store(take: Take, trident_file: Path) -> None:

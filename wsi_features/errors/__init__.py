@@ -15,7 +15,7 @@
     │   ├── NonFiniteFeaturesError  non_finite
     │   ├── SlideScaleError         scale
     │   ├── ArtifactError           artifact
-    │   ├── ImportedFileError       import
+    │   ├── ImportedFileError       imported_file
     │   └── StoreError              store
     ├── DeviceLostError             the job fails: device_lost             exit 3
     └── UsageError                  nothing is started                     exit 2

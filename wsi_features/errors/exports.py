@@ -61,7 +61,7 @@ class ImportedError(UsageError):
 class ImportedFileError(SlideError):
     """The files of one slide cannot become a store."""
 
-    reason: ClassVar[str] = "import"
+    reason: ClassVar[str] = "imported_file"
 
     @classmethod
     def unreadable(cls, slide_id: str, path: str, why: str) -> ImportedFileError:

@@ -77,11 +77,6 @@ def seal(root: Path, fingerprint: str, rows: int, dim: int, flushed: Iterable[Fi
     return record
 
 
-def _version(root: Path) -> int:
-    """The format version that the attributes of the store at `root` state."""
-    return int(json.loads((root / GROUP_FILE).read_bytes())["attributes"]["format_version"])
-
-
 def read_record(root: Path) -> CommitRecord:
     """The commit record of the store at `root`. Raises StoreError for anything but a valid one."""
     try:
@@ -188,3 +183,9 @@ def _flushed_entry(root: Path, path: str) -> FileEntry:
 def _flush_folders(root: Path) -> None:
     for folder, _, _ in os.walk(root, topdown=False):
         flush_folder(Path(folder))
+
+
+def _version(root: Path) -> int:
+    """The format version that the attributes of the store at `root` state."""
+    attributes = json.loads((root / GROUP_FILE).read_bytes())["attributes"]
+    return int(attributes.get("format_version", FORMAT_VERSION))

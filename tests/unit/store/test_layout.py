@@ -94,11 +94,13 @@ def test_the_numpy_example_of_the_format_page_runs(
 
 
 def test_the_format_page_lists_every_attribute_and_no_other(store: Path) -> None:
-    table = FORMAT.split("## Attributes")[1].split("## The commit record")[0]
+    table = FORMAT.split("## Attributes")[1].split("## Columns")[0]
     documented = set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE))
     assert documented == {*Provenance.model_fields, "column_names", "bad_tiles"}
     assert list(layout.read_attributes(store)) == sorted(
-        documented - {"level_downsample_xy", "scanned_area", "outside_card", "stain_fit", "stain_outside_card"}
+        documented
+        - {"level_downsample_xy", "scanned_area", "outside_card", "stain_fit", "stain_outside_card"}
+        - {"imported"}
     )
 
 

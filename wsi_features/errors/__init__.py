@@ -8,6 +8,7 @@
     │   ├── TileReadError           bad_tiles
     │   ├── AnnotationError         annotations
     │   ├── CoordinatesError        coordinates
+    │   ├── ImportedFileError       imported_file
     │   ├── SegmentationError       tissue
     │   ├── TissueModelSlideError   tissue_model
     │   ├── StainFitError           stain_fit
@@ -15,7 +16,6 @@
     │   ├── NonFiniteFeaturesError  non_finite
     │   ├── SlideScaleError         scale
     │   ├── ArtifactError           artifact
-    │   ├── ImportedFileError       imported_file
     │   └── StoreError              store
     ├── DeviceLostError             the job fails: device_lost             exit 3
     └── UsageError                  nothing is started                     exit 2

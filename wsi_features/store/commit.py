@@ -22,8 +22,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from wsi_features.errors import StoreError
 from wsi_features.recipe import canonical_json
-from wsi_features.store.layout import FORMAT_VERSION, GROUP_FILE
-from wsi_features.store.provenance import Sha256
+from wsi_features.store.layout import FORMAT_VERSION
+from wsi_features.store.provenance import Sha256, stated_version
 
 COMMIT_FILE = "commit.json"
 
@@ -68,7 +68,7 @@ def seal(root: Path, fingerprint: str, rows: int, dim: int, flushed: Iterable[Fi
     known = {entry.path: entry for entry in flushed}
     files = tuple(known.get(path) or _flushed_entry(root, path) for path in sorted(_sizes(root)))
     _flush_folders(root)
-    record = CommitRecord(version=_version(root), fingerprint=fingerprint, rows=rows, dim=dim, files=files)
+    record = CommitRecord(version=stated_version(root), fingerprint=fingerprint, rows=rows, dim=dim, files=files)
     with (root / COMMIT_FILE).open("xb") as file:
         file.write(record.to_bytes())
         file.flush()
@@ -183,9 +183,3 @@ def _flushed_entry(root: Path, path: str) -> FileEntry:
 def _flush_folders(root: Path) -> None:
     for folder, _, _ in os.walk(root, topdown=False):
         flush_folder(Path(folder))
-
-
-def _version(root: Path) -> int:
-    """The format version that the attributes of the store at `root` state."""
-    attributes = json.loads((root / GROUP_FILE).read_bytes())["attributes"]
-    return int(attributes.get("format_version", FORMAT_VERSION))

@@ -10,6 +10,7 @@ invented, and asking for it is an error that names it.
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
@@ -17,7 +18,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from wsi_features.errors import StoreError
 from wsi_features.geometry import Mpp, SlidePx
 from wsi_features.recipe import Json, canonical_json
-from wsi_features.store.layout import IMPORTED_VERSION, OWN_VERSION
+from wsi_features.store.layout import GROUP_FILE, IMPORTED_VERSION, OWN_VERSION
 
 T = TypeVar("T")
 
@@ -147,3 +148,9 @@ _KNOWN = frozenset(
     }
 )
 """The fields that imported features may come without."""
+
+
+def stated_version(root: Path) -> int:
+    """The format version in the attributes of the store at `root`, which may be unfinished."""
+    attributes = json.loads((root / GROUP_FILE).read_bytes())["attributes"]
+    return int(attributes.get("format_version", OWN_VERSION))

@@ -19,6 +19,11 @@ class ExportError(UsageError):
         return cls(f"{path!r} has no slide {slide_id!r} in its manifest. Give an id of its status.tsv.")
 
     @classmethod
+    def inside(cls, path: str, out: str) -> ExportError:
+        """Exports end in `.zarr` and `.json` too, and would be taken for what a run left."""
+        return cls(f"{path!r} lies in {out!r}, which holds the run itself. Export into a folder of its own.")
+
+    @classmethod
     def no_pooling(cls, name: str, others: Sequence[str]) -> ExportError:
         """One vector a slide, for a format of tiles."""
         return cls(f"the format {name!r} has no slide vectors. Leave `--pool` out, or export to {' or '.join(others)}.")

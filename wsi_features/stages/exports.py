@@ -52,6 +52,8 @@ def exported(out: Path, asked: ExportRequest) -> Iterator[Exported]:
     layout = FORMATS[asked.to]
     if asked.pool and layout.pooled is None:
         raise ExportError.no_pooling(asked.to, [name for name, other in FORMATS.items() if other.pooled])
+    if asked.folder.resolve().is_relative_to(out.resolve()):
+        raise ExportError.inside(str(asked.folder), str(out))
     labels = read_labels(asked.labels) if asked.labels else Labels()
     cohort = Cohort.open(out, asked.feature_set)
     chosen = _slides(cohort, asked)
@@ -130,4 +132,5 @@ def _finished(layout: Format, asked: ExportRequest, target: Target, chosen: Sequ
         strangers = sorted(set(target.labels.of_slide) - set(chosen))
         if strangers:
             yield Exported(f"note: {len(strangers)} labels are of no exported slide: {', '.join(strangers[:5])}")
-    yield Exported(f"{len(there)} slides lie in {target.folder} as {_kind(asked)}")
+    slides = "1 slide lies" if len(there) == 1 else f"{len(there)} slides lie"
+    yield Exported(f"{slides} in {target.folder} as {_kind(asked)}")

@@ -111,12 +111,17 @@ def test_the_command_says_what_it_did_and_exits_0(
     folder = tmp_path / "export"
     assert run_command(["export", str(run), "--to", "csv", "--out", str(folder), "--slide", "second"]) == 0
     assert [path.name for path in sorted(folder.iterdir())] == [LEDGER, "second.csv"]
-    assert "1 slides lie in" in capsys.readouterr().out
+    assert "1 slide lies in" in capsys.readouterr().out
 
 
 def test_a_slide_that_is_not_in_the_cohort_is_refused(run: Path, tmp_path: Path) -> None:
     with pytest.raises(ExportError, match="no slide 'third'"):
         list(exported(run, ExportRequest("csv", tmp_path, slides=("third",))))
+
+
+def test_the_folder_of_the_run_is_not_exported_into(run: Path) -> None:
+    with pytest.raises(ExportError, match="which holds the run itself"):
+        list(exported(run, ExportRequest("csv", run / "features")))
 
 
 def test_a_format_of_tiles_has_no_slide_vectors(run: Path, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from wsi_features.errors import StoreError
 from wsi_features.store import FeatureStore, Provenance
 
 V1 = Path(__file__).parent / "data" / "v1"
@@ -76,6 +77,14 @@ def test_v2_of_imported_features_that_know_little() -> None:
     assert store.columns["list_row"].tolist() == [2, 0, 1]
     assert store.features[2].tolist() == [2.0, 2.125]
     assert (made.bounds, made.knows("mpp_native")) == (None, False)
+
+
+def test_v2_provenance_survives_json_and_is_shown_without_what_it_lacks() -> None:
+    made = FeatureStore.open(V2 / "imported.zarr").provenance
+    assert Provenance.of_attributes(made.to_attributes()) == made
+    assert "span=508" in repr(made)
+    with pytest.raises(StoreError, match="slide 'imported': .* from trident, whose file does not say `stain`"):
+        _ = made.stain
 
 
 def test_v2_refuses_a_run_that_says_too_little(samples: Any) -> None:

@@ -56,7 +56,7 @@ def written(folder: Path, corners: Any, features: Any) -> FeatureStore:
 
 
 @pytest.mark.parametrize("tool", ["trident", "clam", "stamp"])
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=4, deadline=None)
 @given(made=tiles())
 def test_tiles_and_numbers_come_back(tool: str, made: tuple[Any, Any]) -> None:
     with TemporaryDirectory() as name:

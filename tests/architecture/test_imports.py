@@ -37,7 +37,7 @@ MAY_IMPORT = {
 """What each part may import of the package, besides itself."""
 
 HEAVY = {
-    "torch": {"encode", "tissue"},
+    "torch": {"encode", "tissue", "cohort"},
     "torchvision": {"encode", "tissue"},
     "timm": {"encode", "tissue"},
     "huggingface_hub": {"encode"},
@@ -46,7 +46,7 @@ HEAVY = {
     "tokenizers": {"encode"},
     "open_clip": {"encode"},
     "onnxruntime": {"encode"},
-    "zarr": {"store"},
+    "zarr": {"store", "cohort"},
     "google_crc32c": {"store"},
     "fsspec": {"slides"},
     "openslide": {"slides"},
@@ -54,7 +54,7 @@ HEAVY = {
     "imagecodecs": {"slides"},
     "pyarrow": {"tiles", "cohort"},
     "numba": {"tiles", "stain"},
-    "h5py": {"tiles"},
+    "h5py": {"tiles", "cohort"},
     "cv2": {"slides", "tissue", "tiles", "stain", "encode", "report", "stages"},
     "skimage": {"tissue", "encode"},
     "scipy": {"slides", "tissue", "tiles", "stain", "encode", "report"},
@@ -138,6 +138,13 @@ def test_importing_loads_no_heavy_library(statement: str, forbidden: set[str]) -
     script = f"{statement}\nimport json, sys\nsys.stdout.write(json.dumps(sorted(sys.modules)))"
     modules = set(json.loads(subprocess.run([sys.executable, "-c", script], check=True, capture_output=True).stdout))
     assert not modules & forbidden
+
+
+def test_of_the_cohort_only_its_exports_and_imports_know_torch_hdf5_and_zarr() -> None:
+    """Other programs read and write files of these; features themselves are read through `store` alone."""
+    for path in (PACKAGE / "cohort").rglob("*.py"):
+        names = {name.split(".")[0] for _, name in imported(ast.parse(path.read_text()))}
+        assert path.parent.name in {"exports", "imports"} or not names & {"torch", "h5py", "zarr"}, path
 
 
 def test_the_public_names_are_these() -> None:

@@ -24,6 +24,7 @@ BENCHMARKS = (
     "stain",
     "quality",
     "annotations",
+    "exports",
     "tissue",
     "histo_texture",
     "store",

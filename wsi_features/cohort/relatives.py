@@ -23,7 +23,7 @@ def tile_columns(out: Outputs, store: FeatureStore) -> dict[str, npt.NDArray[Any
     Raises ArtifactError where the tile table is not below `out` any more: the store's `list_row` then still says
     which row of the list each tile was.
     """
-    slide_id, wanted = store.provenance.slide_id, store.provenance.fingerprints["tiles"]
+    slide_id, wanted = store.provenance.slide_id, store.provenance.fingerprints.get("tiles")
     for path in out.tile_tables(slide_id):
         table = read_tiles(slide_id, path)
         if table.fingerprint == wanted:

@@ -9,6 +9,7 @@
     │   ├── TileReadError           bad_tiles
     │   ├── AnnotationError         annotations
     │   ├── CoordinatesError        coordinates
+    │   ├── ImportedFileError       imported_file
     │   ├── SegmentationError       tissue
     │   ├── TissueModelSlideError   tissue
     │   ├── StainFitError           stain_fit
@@ -28,6 +29,8 @@
         ├── OutputError             output
         ├── PromptError             prompts
         ├── CurationError           curation
+        ├── ExportError             export
+        ├── ImportedError           import
         ├── TissueModelError        tissue_model
         └── EncoderError            encoder
             ├── UnknownEncoderError
@@ -58,6 +61,7 @@ from wsi_features.errors.encoders import (
     UnknownEncoderError,
     WeightsError,
 )
+from wsi_features.errors.exports import ExportError, ImportedError, ImportedFileError
 from wsi_features.errors.programs import LibraryError, ProgramError
 from wsi_features.errors.prompts import PromptError
 from wsi_features.errors.remote import RemoteSlideError
@@ -79,7 +83,10 @@ __all__ = [
     "CurationError",
     "DeviceLostError",
     "EncoderError",
+    "ExportError",
     "HubError",
+    "ImportedError",
+    "ImportedFileError",
     "LibraryError",
     "ManifestError",
     "MissingWeightsError",

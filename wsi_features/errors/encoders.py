@@ -276,6 +276,14 @@ class NonFiniteFeaturesError(SlideError):
     reason: ClassVar[str] = "non_finite"
 
     @classmethod
+    def in_export(cls, slide_id: str, row: int, value: float, dtype: str) -> NonFiniteFeaturesError:
+        """A format of half precision, and a store in single."""
+        return cls(
+            f"slide {slide_id!r}: the feature {value:g} at row {row} is beyond {dtype}, which this format wants. "
+            "Export to a format of single precision."
+        )
+
+    @classmethod
     def at_row(cls, slide_id: str, encoder: str, row: int, value: float, dtype: str) -> NonFiniteFeaturesError:
         """First offending row; a store of float32 is of an encoder that computes in fp32."""
         found = f"slide {slide_id!r}: {encoder} returned {value:g} at row {row}, which {dtype} cannot hold."

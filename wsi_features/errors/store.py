@@ -174,6 +174,14 @@ class StoreError(SlideError):
         )
 
     @classmethod
+    def unknown(cls, slide_id: str, name: str, tool: str) -> StoreError:
+        """Something that imported features come without."""
+        return cls(
+            f"slide {slide_id!r}: its features were imported from {tool}, whose file does not say `{name}`. "
+            "Import it again with `--mpp` or a `--slide-manifest` that has the slide, or leave it out here."
+        )
+
+    @classmethod
     def unrelated(cls, path: str, other: str) -> StoreError:
         """Rows of one would be taken for rows of the other."""
         return cls(

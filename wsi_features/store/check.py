@@ -106,7 +106,7 @@ def _status(provenance: Provenance, rows: int) -> Iterator[Mismatch]:
 
 def _geometry(coords: Integers, grid: Integers, provenance: Provenance) -> Iterator[Mismatch]:
     """Tiles wholly on the slide, each once, line by line from the top left, by position and by grid index."""
-    limit = np.minimum(np.asarray(provenance.slide_size) - provenance.span, np.iinfo(np.int32).max)
+    limit = np.minimum(_limit(provenance), np.iinfo(np.int32).max)
     outside = ((coords < 0) | (coords > limit)).any(axis=1)
     if outside.any():
         row, (x, y) = int(np.argmax(outside)), limit.tolist()
@@ -116,6 +116,14 @@ def _geometry(coords: Integers, grid: Integers, provenance: Provenance) -> Itera
         if late is not None:
             found = f"{pairs[late].tolist()} at row {late} after {pairs[late - 1].tolist()}"
             yield Mismatch(f"the order of {what}", found, "each once, line by line from the top left")
+
+
+def _limit(provenance: Provenance) -> npt.NDArray[np.int64]:
+    """The last (x, y) that a tile may have: it lies wholly on the slide, but an imported one may cross the edge."""
+    if not provenance.knows("slide_size"):
+        return np.full(2, np.iinfo(np.int32).max, dtype=np.int64)
+    inside = 1 if provenance.imported is not None else provenance.span
+    return np.asarray(provenance.slide_size, dtype=np.int64) - inside
 
 
 def _first_out_of_order(pairs: Integers) -> int | None:

@@ -25,7 +25,7 @@ from wsi_features.errors import StoreError
 from wsi_features.recipe import canonical_json
 from wsi_features.store.archive import is_archive, member, member_sizes
 from wsi_features.store.layout import FORMAT_VERSION
-from wsi_features.store.provenance import Sha256
+from wsi_features.store.provenance import Sha256, stated_version
 
 COMMIT_FILE = "commit.json"
 
@@ -65,12 +65,12 @@ def seal(root: Path, fingerprint: str, rows: int, dim: int, flushed: Iterable[Fi
     """Write the commit record of the store at `root`, with everything flushed to the disk.
 
     Every file and folder is there before the record, and the record before the return. Files that are `flushed`
-    already are recorded as they were meant to be, without being read.
+    already are recorded as they were meant to be, without being read. The version is that of the attributes.
     """
     known = {entry.path: entry for entry in flushed}
     files = tuple(known.get(path) or _flushed_entry(root, path) for path in sorted(_sizes(root)))
     _flush_folders(root)
-    record = CommitRecord(version=FORMAT_VERSION, fingerprint=fingerprint, rows=rows, dim=dim, files=files)
+    record = CommitRecord(version=stated_version(root), fingerprint=fingerprint, rows=rows, dim=dim, files=files)
     with (root / COMMIT_FILE).open("xb") as file:
         file.write(record.to_bytes())
         file.flush()

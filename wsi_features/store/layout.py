@@ -20,8 +20,11 @@ from wsi_features.store.archive import is_archive
 if TYPE_CHECKING:
     import zarr
 
-FORMAT_VERSION = 1
-"""Raised whenever an older reader would misread a store."""
+FORMAT_VERSION = 2
+"""The newest; raised whenever an older reader would misread a store. A store has the lowest that says all of it."""
+
+OWN_VERSION, IMPORTED_VERSION = 1, 2
+"""What a run makes is still written as version 1; in version 2 names may be absent that an imported store does not know."""
 
 CHUNK_ROWS = 4096
 """Rows of `features` in one file: 12 MiB at float16 x 1536, so a slide is a few dozen files at most."""

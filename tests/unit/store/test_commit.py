@@ -121,7 +121,7 @@ def test_a_record_spelled_otherwise_is_refused(store: Path) -> None:
     ("changed", "message"),
     [
         ({"fingerprint": "cc" * 32}, "the fingerprint is (ab){32}, wanted (cc){32} as in the commit record"),
-        ({"version": 2}, "format version 2, this release reads 1 to 1. Update"),
+        ({"version": 3}, "format version 3, this release reads 1 to 2. Update"),
         ({"version": 0}, "not complete"),
         ({"version": True}, "not complete"),
         ({"rows": -1}, "not complete"),

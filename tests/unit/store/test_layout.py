@@ -98,7 +98,8 @@ def test_the_format_page_lists_every_attribute_and_no_other(store: Path) -> None
     documented = set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE))
     assert documented == {*Provenance.model_fields, "column_names", "bad_tiles"}
     assert list(layout.attributes_in((store / layout.GROUP_FILE).read_bytes())) == sorted(
-        documented - {"level_downsample_xy", "scanned_area", "outside_card", "stain_fit", "stain_outside_card"}
+        documented
+        - {"level_downsample_xy", "scanned_area", "outside_card", "stain_fit", "stain_outside_card", "imported"}
     )
 
 

@@ -11,9 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from wsi_features.store import FeatureStore
+from wsi_features.errors import StoreError
+from wsi_features.store import FeatureStore, Provenance
 
 V1 = Path(__file__).parent / "data" / "v1"
+V2 = Path(__file__).parent / "data" / "v2"
 
 
 def test_v1_with_an_invalid_tile() -> None:
@@ -64,3 +66,33 @@ def test_the_writer_still_writes_the_same_chunks(
     made, kept = samples.tree(samples.write(tmp_path, content, bad=bad)), samples.tree(V1 / f"{name}.zarr")
     assert made.keys() == kept.keys()
     assert all(made[path] == kept[path] for path in kept if "/c/" in path)
+
+
+def test_v2_of_imported_features_that_know_little() -> None:
+    store = FeatureStore.open(V2 / "imported.zarr")
+    store.check()
+    made = store.provenance
+    assert (made.format_version, store.record.version, made.span, made.encoder_name) == (2, 2, 508, "uni_v1")
+    assert made.imported == {"tool": "trident", "sha256": ["ab" * 32], "said": {"patch_size": 256}}
+    assert store.columns["list_row"].tolist() == [2, 0, 1]
+    assert store.features[2].tolist() == [2.0, 2.125]
+    assert (made.bounds, made.knows("mpp_native")) == (None, False)
+
+
+def test_v2_provenance_survives_json_and_is_shown_without_what_it_lacks() -> None:
+    made = FeatureStore.open(V2 / "imported.zarr").provenance
+    assert Provenance.of_attributes(made.to_attributes()) == made
+    assert "span=508" in repr(made)
+    with pytest.raises(StoreError, match="slide 'imported': .* from trident, whose file does not say `stain`"):
+        _ = made.stain
+
+
+def test_v2_refuses_a_run_that_says_too_little(samples: Any) -> None:
+    fields = samples.provenance(7).model_dump() | {"mpp_native": None}
+    with pytest.raises(ValueError, match="`mpp_native` is required of features that were not imported"):
+        Provenance(**fields)
+
+
+def test_imported_features_are_never_written_as_version_1(samples: Any) -> None:
+    with pytest.raises(ValueError, match="format version 1: imported features have 2"):
+        samples.provenance(7, imported={"tool": "trident"})

@@ -1,0 +1,148 @@
+"""What all formats share: rows, resuming, atomic files, labels, refusals."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from wsi_features.cli.main import run_command
+from wsi_features.cohort.exports import plain
+from wsi_features.cohort.exports.labels import read_labels
+from wsi_features.cohort.exports.ledger import LEDGER, read_ledger
+from wsi_features.cohort.exports.rows import SlideRows
+from wsi_features.errors import ExportError, NonFiniteFeaturesError
+from wsi_features.stages.exports import ExportRequest, exported
+from wsi_features.store import FeatureStore
+
+To = Callable[..., Path]
+
+
+@settings(max_examples=25)
+@given(st.sets(st.integers(0, 6)))
+def test_blocks_together_are_the_wanted_valid_rows(first: FeatureStore, wanted: set[int]) -> None:
+    slide = SlideRows.of(first, np.isin(np.arange(7), list(wanted)))
+    assert slide.rows.tolist() == sorted(wanted - {5})
+    whole = first.features[:]
+    for start, block in slide.blocks():
+        np.testing.assert_array_equal(block, whole[slide.rows[start : start + len(block)]])
+    assert sum(len(block) for _, block in slide.blocks()) == len(slide)
+
+
+def test_no_block_is_longer_than_a_chunk_of_the_store(first: FeatureStore) -> None:
+    assert [(start, len(block)) for start, block in SlideRows.of(first).blocks()] == [(0, 4), (4, 2)]
+
+
+def test_unread_tiles_are_left_out_and_counted(to: To, tmp_path: Path) -> None:
+    to("npy")
+    assert "first: 6 tiles; 1 could not be read and are left out" in (tmp_path / "said.txt").read_text()
+
+
+def test_a_second_export_writes_nothing_again(to: To, tmp_path: Path) -> None:
+    folder = to("npy")
+    before = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
+    to("npy")
+    assert "first: is there already" in (tmp_path / "said.txt").read_text()
+    assert {path: path.stat().st_mtime_ns for path in folder.iterdir()} == before
+
+
+def test_a_file_that_was_cut_or_lost_is_written_again(to: To) -> None:
+    folder = to("npy")
+    whole = (folder / "first.npy").read_bytes()
+    (folder / "first.npy").write_bytes(whole[:-1])
+    (folder / "second.coords.npy").unlink()
+    to("npy")
+    assert (folder / "first.npy").read_bytes() == whole
+    assert (folder / "second.coords.npy").exists()
+
+
+def test_other_rows_or_another_name_are_another_export(to: To, tmp_path: Path) -> None:
+    to("stamp")
+    to("stamp", name="other")
+    assert "first: 6 tiles" in (tmp_path / "said.txt").read_text()
+
+
+def test_a_torn_last_line_of_the_ledger_costs_one_slide(to: To, tmp_path: Path) -> None:
+    folder = to("npy")
+    ledger = folder / LEDGER
+    ledger.write_bytes(ledger.read_bytes()[:-20])
+    to("npy")
+    said = (tmp_path / "said.txt").read_text()
+    assert "first: is there already" in said
+    assert "glass: 0 tiles" in said
+    assert len(read_ledger(folder)) == 3
+
+
+def test_the_ledger_carries_licence_and_fingerprint(to: To, first: FeatureStore) -> None:
+    about = read_ledger(to("clam"))["clam", "first"].about
+    assert (about["licence"], about["fingerprint"]) == ("CC-BY-NC-4.0", first.fingerprint)
+
+
+def test_a_slide_that_breaks_off_leaves_no_file(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(plain.np, "ascontiguousarray", full)
+    with pytest.raises(ExportError, match=r"cannot be written \(No space left"):
+        list(exported(run, ExportRequest("npy", tmp_path / "export")))
+    assert list((tmp_path / "export").iterdir()) == []
+
+
+def test_a_damaged_store_fails_alone(run: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(run, tmp_path / "run")
+    next(copy.glob("features/*/first.zarr/coords/c/0/0")).unlink()
+    ends = list(exported(copy, ExportRequest("npy", tmp_path / "export")))
+    assert next(end.said for end in ends if end.failed).startswith("feature store")
+    assert (tmp_path / "export" / "second.npy").exists()
+
+
+def test_a_value_beyond_half_precision_is_refused(first: FeatureStore) -> None:
+    slide = SlideRows.of(first)
+    with pytest.raises(NonFiniteFeaturesError, match="70000 at row 6 is beyond float16"):
+        slide._cast(np.array([[1.0, 7e4]], np.float32), np.float16, 5)
+
+
+def test_the_command_says_what_it_did_and_exits_0(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "export"
+    assert run_command(["export", str(run), "--to", "csv", "--out", str(folder), "--slide", "second"]) == 0
+    assert [path.name for path in sorted(folder.iterdir())] == [LEDGER, "second.csv"]
+    assert "1 slide lies in" in capsys.readouterr().out
+
+
+def test_a_slide_that_is_not_in_the_cohort_is_refused(run: Path, tmp_path: Path) -> None:
+    with pytest.raises(ExportError, match="no slide 'third'"):
+        list(exported(run, ExportRequest("csv", tmp_path, slides=("third",))))
+
+
+def test_the_folder_of_the_run_is_not_exported_into(run: Path) -> None:
+    with pytest.raises(ExportError, match="which holds the run itself"):
+        list(exported(run, ExportRequest("csv", run / "features")))
+
+
+def test_a_format_of_tiles_has_no_slide_vectors(run: Path, tmp_path: Path) -> None:
+    with pytest.raises(ExportError, match="'csv' has no slide vectors.*trident"):
+        list(exported(run, ExportRequest("csv", tmp_path, pool="mean")))
+
+
+def test_labels_of_no_exported_slide_are_told(to: To, labels: Path, tmp_path: Path) -> None:
+    to("clam", labels=labels)
+    assert "1 labels are of no exported slide: other" in (tmp_path / "said.txt").read_text()
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("name,label\na,1\n", "no column `slide_id`"),
+        ("slide_id,split\na,training\n", "line 2: the split 'training' is none of train, val, test"),
+        ("slide_id,label\na,1\na,2\n", "line 3: slide 'a' stands there twice"),
+    ],
+)
+def test_labels_that_cannot_be_used_are_refused_with_their_line(tmp_path: Path, text: str, why: str) -> None:
+    (tmp_path / "labels.csv").write_text(text)
+    with pytest.raises(ExportError, match=why):
+        read_labels(tmp_path / "labels.csv")

@@ -5,6 +5,7 @@ Names are imported without loading zarr: it is loaded when arrays are written or
 
 from wsi_features.store.content import StoreContent
 from wsi_features.store.provenance import Provenance
+from wsi_features.store.raw import RawArray, Verify, raw_array
 from wsi_features.store.reader import FeatureStore, find_stores, is_complete
 from wsi_features.store.work import abandoned, sweep
 from wsi_features.store.writer import StoreWriter
@@ -12,10 +13,13 @@ from wsi_features.store.writer import StoreWriter
 __all__ = [
     "FeatureStore",
     "Provenance",
+    "RawArray",
     "StoreContent",
     "StoreWriter",
+    "Verify",
     "abandoned",
     "find_stores",
     "is_complete",
+    "raw_array",
     "sweep",
 ]

@@ -19,6 +19,7 @@ from wsi_features.store.check import store_mismatches
 from wsi_features.store.commit import CommitRecord, read_record, verify_files, verify_hashes
 from wsi_features.store.layout import FEATURES, GROUP_FILE, read_attributes
 from wsi_features.store.provenance import Provenance
+from wsi_features.store.raw import RawArray, raw_array
 
 SUFFIX = ".zarr"
 
@@ -81,6 +82,11 @@ class FeatureStore:
     def features(self) -> StoredArray:
         """(n, dim) float16 or float32 on disk; index it to read. Rows of invalid tiles are NaN."""
         return StoredArray(self.path, FEATURES)
+
+    @cached_property
+    def raw_features(self) -> RawArray:
+        """The features for training: `read()` them whole or some `rows(...)`, past Zarr and at the speed of the file."""
+        return raw_array(self.path, FEATURES)
 
     @cached_property
     def coords(self) -> npt.NDArray[np.int32]:

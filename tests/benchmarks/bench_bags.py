@@ -43,7 +43,13 @@ def _rows(folder: Path) -> list[Row]:
     npy = {"all": found["all: npy"], "4,096": found["4,096: npy, mapped"]}
     limits = {"all": 1.5, "4,096": 3.0}
     return [
-        {"name": name, "value": ms, "unit": "ms", "ratio": ms / npy[name.split(":")[0]], "limit": limits[name.split(":")[0]]}
+        {
+            "name": name,
+            "value": ms,
+            "unit": "ms",
+            "ratio": ms / npy[name.split(":")[0]],
+            "limit": limits[name.split(":")[0]],
+        }
         for name, ms in found.items()
     ]
 

@@ -25,6 +25,9 @@
         ├── OutputError             output
         ├── PromptError             prompts
         ├── CurationError           curation
+        ├── LabelError              labels
+        ├── BagError                bags
+        ├── SplitError              split
         ├── TissueModelError        tissue_model
         └── EncoderError            encoder
             ├── UnknownEncoderError
@@ -55,6 +58,7 @@ from wsi_features.errors.encoders import (
     UnknownEncoderError,
     WeightsError,
 )
+from wsi_features.errors.mil import BagError, LabelError, SplitError
 from wsi_features.errors.programs import LibraryError, ProgramError
 from wsi_features.errors.prompts import PromptError
 from wsi_features.errors.slides import CrashError, ResolutionError, SlideFileError, TileReadError
@@ -67,6 +71,7 @@ from wsi_features.errors.weights import HubError, MissingWeightsError, WeightsSt
 __all__ = [
     "AnnotationError",
     "ArtifactError",
+    "BagError",
     "CardError",
     "ConfigError",
     "CoordinatesError",
@@ -75,6 +80,7 @@ __all__ = [
     "DeviceLostError",
     "EncoderError",
     "HubError",
+    "LabelError",
     "LibraryError",
     "ManifestError",
     "MissingWeightsError",
@@ -88,6 +94,7 @@ __all__ = [
     "SlideError",
     "SlideFileError",
     "SlideScaleError",
+    "SplitError",
     "StainContractError",
     "StainFitError",
     "StainKindError",

@@ -142,7 +142,9 @@ class RawArray:
         try:
             file = os.open(extent.path, os.O_RDONLY)
         except OSError as error:
-            raise StoreError.unreadable(self.store, _within(self.store, extent), error.strerror or str(error)) from error
+            raise StoreError.unreadable(
+                self.store, _within(self.store, extent), error.strerror or str(error)
+            ) from error
         try:
             found = os.fstat(file).st_size - extent.offset
             if found < extent.size:
@@ -167,7 +169,9 @@ def raw_array(root: Path, name: str) -> RawArray:
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise StoreError.unreadable(str(root), file, str(error)) from error
     if codecs != _CODECS or endian != "little" or len(chunk) != len(shape):
-        raise StoreError.unreadable(str(root), file, f"codecs {codecs}, {endian} endian, where FORMAT.md has raw values")
+        raise StoreError.unreadable(
+            str(root), file, f"codecs {codecs}, {endian} endian, where FORMAT.md has raw values"
+        )
     if any(inner != max(1, width) for inner, width in zip(chunk[1:], shape[1:], strict=True)):
         raise StoreError.unreadable(str(root), file, f"chunks {chunk} not as wide as the array {list(shape)}")
     return RawArray(str(root), shape, dtype, chunk[0], *_extents(root / name, shape, chunk, dtype))

@@ -107,4 +107,4 @@ def _columns(slide: SlideRows, wanted: tuple[str, ...], rows: Rows) -> npt.NDArr
     if not wanted:
         return np.empty((len(rows), 0), np.float32)
     places = [slide.column_names.index(name) for name in wanted]
-    return np.asarray(slide.array("columns")[np.ix_(rows, places)], np.float32)
+    return np.asarray(slide.array("columns")[rows][:, places], np.float32)

@@ -29,7 +29,9 @@ def _shared_number() -> torch.Tensor:
     """A number that worker processes see change."""
     import torch
 
-    return torch.zeros((), dtype=torch.int64).share_memory_()
+    number = torch.zeros((), dtype=torch.int64)
+    number.share_memory_()  # type: ignore[no-untyped-call]  # torch does not say its type
+    return number
 
 
 @dataclass(frozen=True, eq=False)

@@ -79,8 +79,8 @@ def tile_loader(data: TileDataset, order: TileBatches, loading: Loading | None =
     return DataLoader(
         _ByBatch(data),  # type: ignore[arg-type]  # as above
         batch_size=None,
-        sampler=order,  # type: ignore[arg-type]  # each "item" is a batch of tile numbers
-        collate_fn=tensors,
+        sampler=order,
+        collate_fn=tensors,  # type: ignore[arg-type]  # an item is a batch, so it is given no list
         **_workers(how),
     )
 

@@ -72,15 +72,19 @@ class RawArray:
         Raises StoreError for a chunk that is cut short, or whose checksum differs.
         """
         values = aligned_empty(self.shape, self.dtype) if out is None else self._fitting(out, len(self))
-        target = values.reshape(-1).view(np.uint8)
-        step = self.chunk_rows * self.row_bytes
-        for number, extent in enumerate(self.extents):
-            part = target[number * step : (number + 1) * step]
-            checked = verify == "always" or (verify == "first" and not self.verified[number])
-            with self._opened(extent) as file:
-                _read_chunk(self.store, extent, file, part, verify=checked)
-            self.verified[number] |= checked
+        for number in range(len(self.extents)):
+            start = number * self.chunk_rows
+            self.chunk(number, values[start : start + self.chunk_rows], verify)
         return values
+
+    def chunk(self, number: int, out: npt.NDArray[Any], verify: Verify = "first") -> npt.NDArray[Any]:
+        """Read one chunk into the C-contiguous `out`, without the rows that pad it. Raises StoreError as `read`."""
+        extent = self.extents[number]
+        checked = verify == "always" or (verify == "first" and not self.verified[number])
+        with self._opened(extent) as file:
+            _read_chunk(self.store, extent, file, out.reshape(-1).view(np.uint8), verify=checked)
+        self.verified[number] |= checked
+        return out
 
     def rows(self, wanted: npt.ArrayLike, out: npt.NDArray[Any] | None = None) -> npt.NDArray[Any]:
         """The rows `wanted` (m,), in that order and as often as they are named; fastest when they rise.
@@ -201,7 +205,7 @@ def _read_chunk(store: str, extent: Extent, file: int, target: npt.NDArray[np.ui
     """Fill `target` with the first bytes of a chunk; to verify it, also read what pads it, and its checksum."""
     padding = np.empty(extent.size - CHECKSUM - len(target) if verify else 0, np.uint8)
     checksum = np.empty(CHECKSUM if verify else 0, np.uint8)
-    parts = [memoryview(part) for part in (target, padding, checksum) if len(part)]
+    parts = [part.data for part in (target, padding, checksum) if len(part)]
     _read_fully(store, extent, file, parts)
     if verify:
         import google_crc32c

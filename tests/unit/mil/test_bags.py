@@ -134,7 +134,7 @@ def test_a_part_has_its_own_epoch_and_recipe(cohort: Cohort) -> None:
 def test_a_data_set_can_be_pickled(cohort: Cohort) -> None:
     data = opened(cohort, max_tiles=5)
     wanted = data[3].rows
-    np.testing.assert_array_equal(pickle.loads(pickle.dumps(data))[3].rows, wanted)
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(data))[3].rows, wanted)  # noqa: S301 - our own bytes
 
 
 def test_bags_of_patients_need_their_names(nameless: Cohort, tmp_path: Path) -> None:
@@ -159,7 +159,11 @@ def test_late_fusion_of_single_slides_is_refused(cohort: Cohort) -> None:
 
 def test_labels_of_patients_reach_their_slides_and_the_unlabelled_are_left_out(cohort: Cohort, sheet: Path) -> None:
     data = opened(cohort, mil.classification(mil.read_table(sheet), "grade"))
-    assert {name: data[k].label for k, name in enumerate(data.ids) if name in {"s0", "s1", "s6"}} == {"s0": 0, "s1": 0, "s6": 1}
+    assert {name: data[k].label for k, name in enumerate(data.ids) if name in {"s0", "s1", "s6"}} == {
+        "s0": 0,
+        "s1": 0,
+        "s6": 1,
+    }
     assert data.left_out == {"s2": "no label", "s3": "no label"}
 
 

@@ -49,7 +49,9 @@ def test_rows_and_arrays_go_into_memory_that_is_given(many: Path) -> None:
     np.testing.assert_array_equal(out[3], raw.rows([2])[0])
 
 
-@pytest.mark.parametrize("out", [np.zeros((11, 3), np.float32), np.zeros((3, 11), np.float16).T, np.zeros((9, 3), np.float16)])
+@pytest.mark.parametrize(
+    "out", [np.zeros((11, 3), np.float32), np.zeros((3, 11), np.float16).T, np.zeros((9, 3), np.float16)]
+)
 def test_memory_that_does_not_fit_is_refused(many: Path, out: Any) -> None:
     with pytest.raises(ValueError, match=r"give a C-contiguous array that is float16 \(11, 3\)"):
         raw_array(many, "features").read(out)
@@ -134,7 +136,7 @@ def test_a_compressed_array_is_refused(store: Path) -> None:
 
 
 def test_a_reader_can_be_pickled(many: Path) -> None:
-    raw = pickle.loads(pickle.dumps(raw_array(many, "features")))
+    raw = pickle.loads(pickle.dumps(raw_array(many, "features")))  # noqa: S301 - our own bytes
     np.testing.assert_array_equal(raw.read(), FeatureStore.open(many).features[...])
 
 

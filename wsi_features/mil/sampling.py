@@ -81,5 +81,5 @@ def _drawn(slide: SlideRows, count: int, seed: int, recipe: BagRecipe, curves: C
     if recipe.sampling == "random":
         chosen = np.sort(np.random.default_rng(seed).choice(slide.used, count, replace=False, shuffle=False))
     else:
-        chosen = curves.of(slide).rows(count, seed)
+        chosen = curves.of(slide).rows(count, seed, jitter=True)
     return slide.rows[chosen]

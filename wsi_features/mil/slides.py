@@ -33,7 +33,7 @@ class BagRecipe(Recipe):
     late: bool = Field(False, description="A patient's slides as bags of their own, instead of one bag of all tiles")
     max_tiles: int | None = Field(None, ge=1, description="Tiles of a bag, drawn anew each epoch; all unless given")
     sampling: Literal["spread", "random"] = Field(
-        "spread", description="Evenly over all tissue, or independent of place"
+        "spread", description="Evenly over all tissue (one tile of every k along a curve), or independent of place"
     )
     seed: int = Field(0, ge=0, description="Of the draws")
     marks: str | None = Field(

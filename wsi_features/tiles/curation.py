@@ -34,16 +34,21 @@ class Spread:
     by_piece: npt.NDArray[np.int32]
     sizes: npt.NDArray[np.int64]
 
-    def rows(self, count: int, seed: int = 0) -> Rows:
-        """At most `count` tiles, as `spread_rows` says."""
+    def rows(self, count: int, seed: int = 0, *, jitter: bool = False) -> Rows:
+        """At most `count` tiles, as `spread_rows` says.
+
+        With `jitter` one tile is drawn of every k along the curve instead of the same one of each k: nearly as even,
+        with far more different draws; every tile is still as likely as any other.
+        """
         n = len(self.order)
+        drawn = _one_of_each if jitter else _every
         if count >= n:
             return np.arange(n)
         if len(self.sizes) > count:
-            return np.sort(self.order[_every(n, count, seed)]).astype(np.int64)
+            return np.sort(self.order[drawn(n, count, seed)]).astype(np.int64)
         quota = apportioned(self.sizes, count)
         taken = [
-            self.by_piece[end - size : end][_every(int(size), int(wanted), seed)]
+            self.by_piece[end - size : end][drawn(int(size), int(wanted), seed)]
             for end, size, wanted in zip(np.cumsum(self.sizes), self.sizes, quota, strict=True)
         ]
         return np.sort(np.concatenate(taken)).astype(np.int64)
@@ -143,6 +148,17 @@ def _every(n: int, count: int, seed: int) -> Rows:
     """`count` of `n` places at equal distances, from a start drawn with `seed`."""
     start = np.random.Generator(np.random.PCG64(seed)).random()
     return np.asarray((np.arange(count) + start) * (n / count), np.int64)
+
+
+def _one_of_each(n: int, count: int, seed: int) -> Rows:
+    """`count` of `n` places on a ring, one of each of `count` stretches that differ by one place at most.
+
+    Where the ring is cut is drawn first, so that a place in a longer stretch is no less likely than another.
+    """
+    rng = np.random.Generator(np.random.PCG64(seed))
+    edges = np.asarray((np.arange(count + 1) + rng.random()) * (n / count), np.int64)
+    edges[-1] = edges[0] + n
+    return np.asarray((edges[:-1] + np.asarray(rng.random(count) * np.diff(edges), np.int64)) % n)
 
 
 def _squares(points: Points, centre: Points) -> Points:

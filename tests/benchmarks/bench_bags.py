@@ -18,8 +18,13 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "unit" / "store"))
 
 from conftest import Samples
 
+from wsi_features.cohort.statistics import feature_statistics
+from wsi_features.mil import BagDataset, BagRecipe, TileDataset, padded
+from wsi_features.mil.bag import BagSlides
+from wsi_features.mil.slides import SlideRows
 from wsi_features.store import FeatureStore, raw_array
 from wsi_features.store.raw import aligned_empty
+from wsi_features.tiles.curation import spread_of
 
 ROWS, DIM, SAMPLE, TURNS = 20_000, 1_536, 4_096, 9
 
@@ -42,7 +47,7 @@ def _rows(folder: Path) -> list[Row]:
     found = _best(_whole(folder, store, _out(features)) | _sampled(folder, store, wanted, rng.permutation(wanted)))
     npy = {"all": found["all: npy"], "4,096": found["4,096: npy, mapped"]}
     limits = {"all": 1.5, "4,096": 3.0}
-    return [
+    compared = [
         {
             "name": name,
             "value": ms,
@@ -52,6 +57,25 @@ def _rows(folder: Path) -> list[Row]:
         }
         for name, ms in found.items()
     ]
+    return compared + _trained_on(store)
+
+
+def _trained_on(store: FeatureStore) -> list[Row]:
+    """What a worker does for a bag of that slide, and one pass of statistics over it."""
+    slide = SlideRows("s1", "p1", "", "", store.path, ROWS, DIM, ROWS, None, ())
+    bag = BagSlides("s1", "p1", (slide,), 0)
+    drawn = BagDataset((bag,), BagRecipe(max_tiles=SAMPLE), "classification", ("a",))
+    curve = np.stack([np.arange(ROWS) % 140, np.arange(ROWS) // 140], axis=1).astype(np.int32)
+    tiles = TileDataset.of(drawn)
+    wanted = np.random.default_rng(1).choice(ROWS, 256, replace=False)
+    ways: dict[str, Callable[[], object]] = {
+        "curve through 20,000 tiles, once a slide": lambda: spread_of(curve),
+        "item: 4,096 tiles evenly drawn, with their places": lambda: drawn[0],
+        "batch: the same as float32 tensors": lambda: padded([drawn[0]], "classification"),  # type: ignore[list-item]
+        "batch: 256 tiles at random": lambda: tiles.__getitems__(wanted),
+        "statistics of all features": lambda: feature_statistics([(store, store.valid)]),
+    }
+    return [{"name": name, "value": ms, "unit": "ms"} for name, ms in _best(ways).items()]
 
 
 def _out(features: np.ndarray[Any, Any]) -> Any:

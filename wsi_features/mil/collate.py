@@ -32,11 +32,12 @@ def padded(bags: Sequence[Bag], task: Task | None = None, dtype: Dtype = "float3
     import torch
 
     longest = max(map(len, bags))
-    features = torch.zeros((len(bags), longest, bags[0].features.shape[1]), dtype=getattr(torch, dtype))
+    features = torch.empty((len(bags), longest, bags[0].features.shape[1]), dtype=getattr(torch, dtype))
     lengths = torch.tensor([len(bag) for bag in bags])
     batch: Batch = {"features": features, "mask": torch.arange(longest)[None, :] < lengths[:, None], "lengths": lengths}
     for k, bag in enumerate(bags):
         features[k, : len(bag)] = torch.from_numpy(bag.features)
+        features[k, len(bag) :] = 0
     for name in _TILE_ARRAYS:
         first = getattr(bags[0], name)
         values = np.full((len(bags), longest, *first.shape[1:]), _PADDING[name], first.dtype)

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from pydantic import Field
 
 from wsi_features.cohort.cohort import Cohort
-from wsi_features.cohort.keep import kept_columns
+from wsi_features.cohort.keep import kept_columns, kept_rows
 from wsi_features.errors import BagError
 from wsi_features.mil.table import PATIENT, SLIDE, Table
 from wsi_features.recipe import Json, Recipe
@@ -123,7 +123,7 @@ def _slide_rows(
 
 
 def _used(cohort: Cohort, store: FeatureStore, recipe: BagRecipe) -> npt.NDArray[np.bool_]:
-    used = cohort.kept(store.provenance.slide_id, recipe.marks) & store.valid
+    used = kept_rows(cohort.out, store, recipe.marks) & store.valid
     if recipe.limits:
         _, values = kept_columns(store.columns, store.valid, recipe.limits)
         used &= values[:, 0] == 1

@@ -31,6 +31,9 @@ _PAGE = 4096
 _AHEAD = 64
 """Where in a page the values begin: processors copy many times slower to 1 to 31 bytes behind the source's own place."""
 
+_BLOCK = 1 << 18
+"""Bytes that are read and checked at a time, while they are in the processor's cache."""
+
 _CODECS = ["bytes", "crc32c"]
 
 
@@ -203,39 +206,36 @@ def _extents(
 
 def _read_chunk(store: str, extent: Extent, file: int, target: npt.NDArray[np.uint8], *, verify: bool) -> None:
     """Fill `target` with the first bytes of a chunk; to verify it, also read what pads it, and its checksum."""
-    padding = np.empty(extent.size - CHECKSUM - len(target) if verify else 0, np.uint8)
-    checksum = np.empty(CHECKSUM if verify else 0, np.uint8)
-    parts = [part.data for part in (target, padding, checksum) if len(part)]
-    _read_fully(store, extent, file, parts)
-    if verify:
-        import google_crc32c
+    if not verify:
+        _read_fully(store, extent, file, 0, target)
+        return
+    import google_crc32c
 
-        found = google_crc32c.extend(google_crc32c.value(_readable(target)), _readable(padding))
-        wanted = int(checksum.view("<u4")[0])
-        if found != wanted:
-            raise _damaged(store, extent, f"crc32c {found:08x}", f"{wanted:08x}")
+    padding = np.empty(extent.size - CHECKSUM - len(target), np.uint8)
+    checksum, found, at = np.empty(CHECKSUM, np.uint8), 0, 0
+    for part in (target, padding):
+        for start in range(0, len(part), _BLOCK):
+            block = part[start : start + _BLOCK]
+            _read_fully(store, extent, file, at, block)
+            found = google_crc32c.extend(found, block)
+            at += len(block)
+    _read_fully(store, extent, file, at, checksum)
+    wanted = int(checksum.view("<u4")[0])
+    if found != wanted:
+        raise StoreError.checksum(store, _within(store, extent), found, wanted)
 
 
-def _readable(values: npt.NDArray[np.uint8]) -> Any:
-    """The array itself: the library takes anything contiguous, and an empty one only as bytes."""
-    return values if len(values) else b""
-
-
-def _read_fully(store: str, extent: Extent, file: int, parts: list[memoryview]) -> None:
-    """Fill all `parts` from the extent's first byte on; the system gives at most 2 GiB at once."""
-    at = extent.offset
-    while parts:
+def _read_fully(store: str, extent: Extent, file: int, start: int, out: npt.NDArray[np.uint8]) -> None:
+    """Fill `out` with the extent's bytes from `start` on; the system gives at most 2 GiB at once."""
+    got = 0
+    while got < len(out):
         try:
-            got = os.preadv(file, parts, at)
+            more = os.preadv(file, [out[got:]], extent.offset + start + got)
         except OSError as error:
             raise StoreError.unreadable(store, _within(store, extent), error.strerror or str(error)) from error
-        if not got:
-            raise _damaged(store, extent, f"{at - extent.offset} bytes", f"{extent.size} bytes")
-        at += got
-        while parts and got >= len(parts[0]):
-            got -= len(parts.pop(0))
-        if parts:
-            parts[0] = parts[0][got:]
+        if not more:
+            raise _damaged(store, extent, f"{start + got} bytes", f"{extent.size} bytes")
+        got += more
 
 
 def _within(store: str, extent: Extent) -> str:

@@ -123,7 +123,7 @@ class FeatureStore:
             raise StoreError.inconsistent(str(self.path), *mismatch)
 
     def _whole(self, name: str) -> npt.NDArray[Any]:
-        values = StoredArray(self.path, name)[...]
+        values = raw_array(self.path, name).read()
         values.flags.writeable = False
         return values
 

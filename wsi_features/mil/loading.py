@@ -20,7 +20,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Loading:
-    """How bags are loaded; nothing of it changes which tiles a bag holds. `start` is how workers begin; torch's choice unless given."""
+    """How bags are loaded; nothing of it changes which tiles a bag holds.
+
+    `balanced` training takes as many bags an epoch, but draws them so that each class is as frequent (bags of a rare one
+    come more than once). `start` is how workers begin; torch's choice unless given.
+    """
 
     batch_size: int = 1
     workers: int = 0
@@ -28,17 +32,19 @@ class Loading:
     dtype: Dtype = "float32"
     start: Literal["fork", "spawn", "forkserver"] | None = None
     pin_memory: bool = False
+    balanced: bool = False
 
 
 @dataclass(eq=False)
 class EpochOrder:
-    """A sampler over a data set of bags: in order, or shuffled by the recipe's seed and the epoch.
+    """A sampler over a data set of bags: in order, or shuffled, or drawn class by class, by the recipe's seed and the epoch.
 
     `set_epoch`, which Lightning calls, also has the tiles of the bags drawn anew.
     """
 
     data: BagDataset
     shuffle: bool
+    balanced: bool = False
     epoch: int = 0
 
     def __len__(self) -> int:
@@ -48,7 +54,11 @@ class EpochOrder:
         if not self.shuffle:
             return iter(range(len(self.data)))
         rng = np.random.default_rng((self.data.recipe.seed, self.epoch))
-        return iter(rng.permutation(len(self.data)).tolist())
+        strata = self.data.strata() if self.balanced else None
+        if strata is None:
+            return iter(rng.permutation(len(self.data)).tolist())
+        chance = 1 / np.bincount(strata)[strata]
+        return iter(rng.choice(len(self.data), len(self.data), p=chance / chance.sum()).tolist())
 
     def set_epoch(self, epoch: int) -> None:
         """The order and the tiles of the next pass."""
@@ -65,7 +75,7 @@ def bag_loader(data: BagDataset, loading: Loading | None = None, *, shuffle: boo
     return DataLoader(
         data,  # type: ignore[arg-type]  # it has length and items, and is not made of torch
         batch_size=how.batch_size,
-        sampler=EpochOrder(data, shuffle),
+        sampler=EpochOrder(data, shuffle, how.balanced),
         collate_fn=collate,
         **_workers(how),
     )

@@ -17,9 +17,9 @@ from pydantic import Field
 
 from wsi_features.cohort.cohort import Cohort
 from wsi_features.cohort.keep import kept_columns, kept_rows
-from wsi_features.errors import BagError
+from wsi_features.errors import BagError, StoreError
 from wsi_features.mil.table import PATIENT, SLIDE, Table
-from wsi_features.recipe import Json, Recipe
+from wsi_features.recipe import Recipe
 from wsi_features.store import FeatureStore, RawArray, Verify, raw_array
 
 _OPENERS = 8
@@ -37,9 +37,12 @@ class BagRecipe(Recipe):
     )
     seed: int = Field(0, ge=0, description="Of the draws")
     marks: str | None = Field(
-        None, description="Folder of keep marks, or how its name begins; those of the last run unless given"
+        None,
+        description="Folder of keep marks, or how its name begins; those of the last run unless given, none if empty",
     )
-    limits: Json = Field({}, description="Further thresholds: {column: {min: low, max: high}}, both ends included")
+    limits: dict[str, dict[Literal["min", "max"], float]] = Field(
+        {}, description="Further thresholds: {column: {min: low, max: high}}, both ends included"
+    )
     stains: tuple[str, ...] = Field((), description="Only slides of these stains, as the manifest names them")
     columns: tuple[str, ...] = Field((), description="Measured columns that bags carry")
     missing: Literal["refuse", "leave_out"] = Field("refuse", description="What becomes of labels without features")
@@ -70,8 +73,12 @@ class SlideRows:
 
     @cached_property
     def features(self) -> RawArray:
-        """All features of the store."""
-        return raw_array(self.path, "features")
+        """All features of the store. Raises StoreError where it is not the one any more that the data set was made of."""
+        found = raw_array(self.path, "features")
+        if found.shape != (self.count, self.dim):
+            wanted = f"{(self.count, self.dim)} as when the data set was opened"
+            raise StoreError.inconsistent(str(self.path), "the shape of features", found.shape, wanted)
+        return found
 
     def array(self, name: str) -> npt.NDArray[Any]:
         """`coords`, `grid` or `columns` of all rows."""
@@ -123,9 +130,9 @@ def _slide_rows(
 
 
 def _used(cohort: Cohort, store: FeatureStore, recipe: BagRecipe) -> npt.NDArray[np.bool_]:
-    used = kept_rows(cohort.out, store, recipe.marks) & store.valid
+    used = store.valid.copy() if recipe.marks == "" else kept_rows(cohort.out, store, recipe.marks) & store.valid
     if recipe.limits:
-        _, values = kept_columns(store.columns, store.valid, recipe.limits)
+        _, values = kept_columns(store.columns, store.valid, dict(recipe.limits))
         used &= values[:, 0] == 1
     return np.asarray(used)
 

@@ -1,6 +1,7 @@
 """Bags: which tiles they hold, where each came from, and what is left out."""
 
 import pickle
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -8,14 +9,15 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from wsi_features import mil
 from wsi_features.cohort.cohort import Cohort
 from wsi_features.cohort.keep import write_keep_marks
-from wsi_features.errors import ArtifactError, BagError, LabelError
+from wsi_features.errors import ArtifactError, BagError, LabelError, StoreError
 from wsi_features.mil.sampling import shares_of_slides
 
-from .conftest import TILES
+from .conftest import TILES, write_cohort
 
 
 def opened(cohort: Cohort, labels: mil.Labels | None = None, **recipe: Any) -> mil.BagDataset:
@@ -69,6 +71,18 @@ def test_thresholds_and_keep_marks_choose_tiles(cohort: Cohort) -> None:
     assert bag_of(opened(cohort, marks="late_rows"), "s0").rows.tolist() == [6, 7, 8]
     with pytest.raises(ArtifactError, match="'s0': keep marks 'nothing'"):
         opened(cohort, marks="nothing")
+    assert len(bag_of(opened(cohort, marks=""), "s0")) == 9
+    with pytest.raises(ValidationError, match="limits.tissue.least"):
+        opened(cohort, limits={"tissue": {"least": 1}})
+
+
+def test_a_store_that_was_made_anew_with_other_tiles_is_refused(tmp_path: Path) -> None:
+    data = opened(write_cohort(tmp_path, (6, 4)))
+    shutil.rmtree(tmp_path / "features")
+    write_cohort(tmp_path, (7, 4))
+    with pytest.raises(StoreError, match=r"s0.zarr.*the shape of features is \(7, 6\).*\(6, 6\) as when"):
+        data[0]
+    assert len(data[1]) == 3  # one of its four is not valid
 
 
 def test_a_column_that_was_not_measured_is_refused(cohort: Cohort) -> None:

@@ -23,7 +23,7 @@ def made(lengths: list[int], dim: int = 3) -> list[mil.Bag]:
         pairs = np.stack([np.arange(n), np.arange(n) + 50], axis=1).astype(np.int32)
         slide, rows = np.zeros(n, np.int32), np.arange(n, dtype=np.int64)
         columns = np.zeros((n, 1), np.float32)
-        bags.append(mil.Bag(f"b{k}", f"p{k}", values, pairs, pairs, slide, rows, columns, (f"s{k}",), label=k))
+        bags.append(mil.Bag(f"b{k}", f"p{k}", values, pairs, pairs + 7, slide, rows, columns, (f"s{k}",), label=k))
     return bags
 
 
@@ -84,9 +84,11 @@ def passes(data: mil.BagDataset, loading: mil.Loading, epochs: int = 2) -> list[
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_workers_give_the_same_batches_and_see_the_epoch(cohort: Cohort, start: Any) -> None:
     data = mil.BagDataset.open(cohort, None, mil.BagRecipe(max_tiles=6))
-    alone = passes(data, mil.Loading(batch_size=4))
+    alone = passes(data, mil.Loading(batch_size=1))
     assert alone[0] != alone[1]
-    assert alone == passes(data, mil.Loading(batch_size=4, workers=2, start=start))
+    drawn = [{names[0]: rows[0] for names, rows in batches} for batches in alone]
+    assert any(drawn[0][name] != drawn[1][name] for name in drawn[0].keys() & drawn[1].keys())
+    assert alone == passes(data, mil.Loading(batch_size=1, workers=2, start=start))
 
 
 def test_a_split_with_a_patient_on_two_sides_gives_no_loader(cohort: Cohort, sheet: Path) -> None:
@@ -113,6 +115,19 @@ def test_training_draws_tiles_and_validation_takes_whole_bags(cohort: Cohort, sh
     sizes = [int(batch["lengths"][0]) for batch in parts.val_loader()]
     assert sizes == parts.val.sizes.tolist()
     assert parts.train.class_weights().shape == (2,)
+
+
+def test_balanced_training_sees_each_class_as_often(cohort: Cohort, sheet: Path) -> None:
+    data = opened(cohort, sheet).part([0, 1, 2, 3, 4, 6, 7])  # one bag of seven is of class 1
+    assert data.strata().tolist().count(1) == 1  # type: ignore[union-attr]
+    order = mil.EpochOrder(data, shuffle=True, balanced=True)
+    drawn = []
+    for epoch in range(60):
+        order.set_epoch(epoch)
+        drawn += list(order)
+    assert len(drawn) == 60 * 7
+    rare = data.strata().tolist().index(1)  # type: ignore[union-attr]
+    assert 0.4 < drawn.count(rare) / len(drawn) < 0.6
 
 
 def test_a_lightning_trainer_gets_the_loaders(cohort: Cohort, sheet: Path) -> None:
@@ -152,9 +167,14 @@ def test_an_epoch_of_tiles_holds_each_once_in_another_order_each_time(cohort: Co
     assert epochs[0] != epochs[1]
 
 
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_tiles_are_loaded_as_tensors(cohort: Cohort) -> None:
     tiles = mil.TileDataset.of(mil.BagDataset.open(cohort))
-    batches = list(mil.tile_loader(tiles, mil.TileBatches(tiles, 50)))
+    alone, batches = (
+        list(mil.tile_loader(tiles, mil.TileBatches(tiles, 50), mil.Loading(workers=workers, start="fork")))
+        for workers in (0, 2)
+    )
+    assert all(torch.equal(one["features"], other["features"]) for one, other in zip(alone, batches, strict=True))
     assert sum(len(batch["row"]) for batch in batches) == len(tiles)
     assert batches[0]["features"].dtype == torch.float32
     assert torch.equal(batches[0]["features"][:, 1].long(), batches[0]["row"])

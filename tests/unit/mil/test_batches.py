@@ -165,6 +165,8 @@ def test_an_epoch_of_tiles_holds_each_once_in_another_order_each_time(cohort: Co
         epochs.append([k for batch in batches for k in batch])
         assert sorted(epochs[-1]) == list(range(len(tiles)))
     assert epochs[0] != epochs[1]
+    assert max(np.unique(np.searchsorted(tiles.starts, batch, side="right")).size for batch in batches) > 1
+    assert any(batch != sorted(batch) for batch in batches)
 
 
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")

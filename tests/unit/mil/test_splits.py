@@ -85,3 +85,19 @@ def test_what_cannot_be_split_is_refused() -> None:
         mil.k_folds(["a", "b", "c"], 5)
     with pytest.raises(SplitError, match="shares of train, val and test are \\[0.5, 0.6, 0.1\\]"):
         mil.grouped_split(["a", "b", "c"], (0.5, 0.6, 0.1))
+
+
+def test_a_patient_of_many_bags_does_not_make_folds_uneven() -> None:
+    groups = [f"p{k}" for k in range(10)] + ["many"] * 10
+    assert [len(fold.test) for fold in mil.k_folds(groups, 2, val=False)] == [10, 10]
+
+
+def test_a_rare_class_is_in_every_fold() -> None:
+    strata = np.array([1] * 4 + [0] * 96)
+    for seed in range(5):
+        folds = mil.k_folds([str(k) for k in range(100)], 4, strata, seed)
+        assert [int(strata[fold.test].sum()) for fold in folds] == [1, 1, 1, 1]
+
+
+def test_no_part_that_was_asked_for_is_empty() -> None:
+    assert [len(items) for items in mil.grouped_split(list("abc"), (0.98, 0.01, 0.01)).parts().values()] == [1, 1, 1]

@@ -136,10 +136,8 @@ def _assigned(
     kinds = np.zeros(len(group), np.int64) if strata is None else np.unique(strata, return_inverse=True)[1]
     table = np.zeros((count, int(kinds.max(initial=0)) + 1))
     np.add.at(table, (group, kinds), 1)
-    # Ties between equal groups are broken by the seed, and a small group can still mend what large ones left uneven.
-    shuffled = np.random.default_rng(seed).permutation(count)
-    order = shuffled[np.argsort(-table[shuffled].sum(axis=1), kind="stable")]
     weight = 1 / table.sum(axis=0)  # a rare stratum counts as much as a common one
+    order = _largest_first(table, weight, seed)
     have = np.zeros((len(shares), table.shape[1]))
     part = np.empty(count, np.int64)
     for done, one in enumerate(order):
@@ -151,6 +149,20 @@ def _assigned(
         part[one] = np.argmin(cost)
         have[part[one]] += table[one]
     return np.asarray(part[group])
+
+
+def _largest_first(table: npt.NDArray[np.float64], weight: npt.NDArray[np.float64], seed: int) -> Items:
+    """The groups by size, so that small ones can mend what large ones left uneven; equal ones by the seed, strata in turn.
+
+    Otherwise a few patients of one class could all come last, when only a part without any is left for them.
+    """
+    shuffled = np.random.default_rng(seed).permutation(len(table))
+    sizes, kinds = table.sum(axis=1)[shuffled], np.argmax(table * weight, axis=1)[shuffled]
+    turn = np.empty(len(table), np.int64)
+    for size, kind in set(zip(sizes.tolist(), kinds.tolist(), strict=True)):
+        same = (sizes == size) & (kinds == kind)
+        turn[same] = np.arange(np.count_nonzero(same))
+    return np.asarray(shuffled[np.lexsort((turn, -sizes))])
 
 
 def _lists(groups: Sequence[str] | Sequence[Sequence[str]]) -> Iterator[Sequence[str]]:

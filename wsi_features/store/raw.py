@@ -230,7 +230,7 @@ def _read_fully(store: str, extent: Extent, file: int, start: int, out: npt.NDAr
     got = 0
     while got < len(out):
         try:
-            more = os.preadv(file, [out[got:]], extent.offset + start + got)
+            more = os.preadv(file, [out[got:].data], extent.offset + start + got)
         except OSError as error:
             raise StoreError.unreadable(store, _within(store, extent), error.strerror or str(error)) from error
         if not more:

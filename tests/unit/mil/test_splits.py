@@ -101,3 +101,10 @@ def test_a_rare_class_is_in_every_fold() -> None:
 
 def test_no_part_that_was_asked_for_is_empty() -> None:
     assert [len(items) for items in mil.grouped_split(list("abc"), (0.98, 0.01, 0.01)).parts().values()] == [1, 1, 1]
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_even_four_patients_leave_both_classes_to_training(seed: int) -> None:
+    split = mil.grouped_split(list("abcd"), (0.7, 0.15, 0.15), np.array([0, 1, 0, 1]), seed)
+    assert split.train.size == 2
+    assert set((split.train % 2).tolist()) == {0, 1}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -47,19 +46,13 @@ def write_cohort(out: Path, tiles: tuple[int, ...] = TILES, *, patients: bool = 
     for k, n in enumerate(tiles):
         name = f"s{k}"
         content = samples.content(n, DIM, slide_id=name, fingerprint=f"{k:064x}", **changed)
-        samples.write(out / "features" / SETS, content, features_of(k, n), bad=[b for b in BAD.get(k, []) if b < n])
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(os, "fsync", lambda descriptor: None)  # noqa: ARG005 - flushing is most of the time of tiny stores
+            samples.write(out / "features" / SETS, content, features_of(k, n), bad=[b for b in BAD.get(k, []) if b < n])
         patient = f"p{k // 2}" if patients else ""
         rows.append(ManifestRow(slide_id=name, path=f"/{name}.svs", patient_id=patient, stain=("H&E", "Ki-67")[k % 2]))
     Outputs(out).manifest.write_text(Manifest(tuple(rows)).to_json(4))
     return Cohort.open(out, SETS)
-
-
-@pytest.fixture(autouse=True, scope="session")
-def unflushed() -> Iterator[None]:
-    """Flushing costs most of the time of tiny stores."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(os, "fsync", lambda descriptor: None)  # noqa: ARG005 - named as in os
-        yield
 
 
 @pytest.fixture(scope="session")

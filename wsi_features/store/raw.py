@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from wsi_features.errors import StoreError
+from wsi_features.store.extents import Extent, extents_of, file_bytes
 from wsi_features.store.layout import GROUP_FILE
 
 Verify = Literal["first", "always", "never"]
@@ -35,15 +36,6 @@ _BLOCK = 1 << 18
 """Bytes that are read and checked at a time, while they are in the processor's cache."""
 
 _CODECS = ["bytes", "crc32c"]
-
-
-@dataclass(frozen=True, slots=True)
-class Extent:
-    """Where the bytes of one chunk lie: `size` bytes from `offset` of the file `path`, values and checksum."""
-
-    path: str
-    offset: int
-    size: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -168,7 +160,7 @@ def raw_array(root: Path, name: str) -> RawArray:
     """
     file = f"{name}/{GROUP_FILE}"
     try:
-        meta = json.loads((root / file).read_bytes())
+        meta = json.loads(file_bytes(root, file))
         shape, chunk = tuple(meta["shape"]), meta["chunk_grid"]["configuration"]["chunk_shape"]
         dtype = np.dtype(meta["data_type"]).newbyteorder("<")
         codecs = [codec["name"] for codec in meta["codecs"]]
@@ -181,7 +173,8 @@ def raw_array(root: Path, name: str) -> RawArray:
         )
     if any(inner != max(1, width) for inner, width in zip(chunk[1:], shape[1:], strict=True)):
         raise StoreError.unreadable(str(root), file, f"chunks {chunk} not as wide as the array {list(shape)}")
-    return RawArray(str(root), shape, dtype, chunk[0], *_extents(root / name, shape, chunk, dtype))
+    extents = _chunks(root, name, shape, chunk, dtype)
+    return RawArray(str(root), shape, dtype, chunk[0], extents, bytearray(len(extents)))
 
 
 def aligned_empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
@@ -195,13 +188,13 @@ def aligned_empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> npt.NDArray[A
     return memory[start : start + size].view(dtype).reshape(shape)
 
 
-def _extents(
-    folder: Path, shape: tuple[int, ...], chunk: list[int], dtype: np.dtype[Any]
-) -> tuple[tuple[Extent, ...], bytearray]:
-    chunks = -(-shape[0] // chunk[0]) if np.prod(shape, dtype=np.int64) else 0
+def _chunks(
+    root: Path, name: str, shape: tuple[int, ...], chunk: list[int], dtype: np.dtype[Any]
+) -> tuple[Extent, ...]:
+    count = -(-shape[0] // chunk[0]) if np.prod(shape, dtype=np.int64) else 0
     size = int(np.prod(chunk, dtype=np.int64)) * dtype.itemsize + CHECKSUM
     inner = "/0" * (len(shape) - 1)
-    return tuple(Extent(f"{folder}/c/{k}{inner}", 0, size) for k in range(chunks)), bytearray(chunks)
+    return extents_of(root, [f"{name}/c/{k}{inner}" for k in range(count)], size)
 
 
 def _read_chunk(store: str, extent: Extent, file: int, target: npt.NDArray[np.uint8], *, verify: bool) -> None:
@@ -239,7 +232,7 @@ def _read_fully(store: str, extent: Extent, file: int, start: int, out: npt.NDAr
 
 
 def _within(store: str, extent: Extent) -> str:
-    return os.path.relpath(extent.path, store)
+    return extent.name or os.path.relpath(extent.path, store)
 
 
 def _damaged(store: str, extent: Extent, found: str, wanted: str) -> StoreError:

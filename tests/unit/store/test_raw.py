@@ -1,6 +1,7 @@
 """Reading past Zarr gives what Zarr gives, and refuses what is damaged."""
 
 import pickle
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ from hypothesis import strategies as st
 from wsi_features.errors import StoreError
 from wsi_features.store import FeatureStore, RawArray, raw_array
 from wsi_features.store.arrays import StoredArray
+from wsi_features.store.extents import Extent
 from wsi_features.store.layout import ARRAYS
-from wsi_features.store.raw import CHECKSUM, Extent, aligned_empty
+from wsi_features.store.raw import CHECKSUM, aligned_empty
 
 
 @pytest.fixture(scope="module")
@@ -142,3 +144,43 @@ def test_a_reader_can_be_pickled(many: Path) -> None:
 
 def test_memory_begins_behind_the_start_of_a_page() -> None:
     assert aligned_empty((7, 3), np.dtype(np.float16)).ctypes.data % 4096 == 64
+
+
+@pytest.fixture
+def packed(many: Path, tmp_path: Path) -> Path:
+    """The same store as one file."""
+    path = tmp_path / "s1.zarr.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+        for file in sorted(file for file in many.rglob("*") if file.is_file()):
+            archive.write(file, file.relative_to(many).as_posix())
+    return path
+
+
+def test_a_store_in_one_file_is_read_the_same_way(many: Path, packed: Path) -> None:
+    for name in ARRAYS:
+        np.testing.assert_array_equal(raw_array(packed, name).read(), raw_array(many, name).read())
+    rows = [10, 0, 7, 7, 4]
+    np.testing.assert_array_equal(raw_array(packed, "features").rows(rows), raw_array(many, "features").rows(rows))
+
+
+def test_damage_in_an_archive_names_the_chunk(packed: Path) -> None:
+    extent = raw_array(packed, "features").extents[1]
+    content = bytearray(packed.read_bytes())
+    content[extent.offset + 3] ^= 8
+    packed.write_bytes(content)
+    with pytest.raises(StoreError, match="features/c/1/0 has the checksum"):
+        raw_array(packed, "features").read()
+    packed.write_bytes(content[:-30])
+    with pytest.raises(StoreError, match="features/zarr.json cannot be read"):
+        raw_array(packed, "features")
+
+
+@pytest.mark.parametrize(("how", "wanted"), [(zipfile.ZIP_DEFLATED, "compressed"), (None, "features/c/2/0 is missing")])
+def test_an_archive_that_is_compressed_or_lacks_a_chunk_is_refused(packed: Path, how: Any, wanted: str) -> None:
+    other = packed.with_name("other.zarr.zip")
+    with zipfile.ZipFile(packed) as source, zipfile.ZipFile(other, "w", how or zipfile.ZIP_STORED) as target:
+        for name in source.namelist():
+            if how is not None or name != "features/c/2/0":
+                target.writestr(name, source.read(name))
+    with pytest.raises(StoreError, match=wanted):
+        raw_array(other, "features")

@@ -14,7 +14,9 @@ from wsi_features.cohort.keep import kept_rows
 from wsi_features.cohort.manifest import Manifest, ManifestRow, manifest_of_output
 from wsi_features.cohort.outputs import Outputs
 from wsi_features.cohort.relatives import tile_columns
+from wsi_features.cohort.statistics import FeatureStatistics, feature_statistics
 from wsi_features.cohort.status import StatusRow, statuses
+from wsi_features.cohort.tile_table import column_names, write_tile_table
 from wsi_features.errors import OutputError, StoreError
 from wsi_features.store import FeatureStore, in_any_form
 
@@ -90,6 +92,23 @@ class Cohort:
         if not parts:
             return da.empty((0, stores[0].dim if stores else 0), dtype=np.float32), bounds
         return da.concatenate(parts), bounds  # type: ignore[no-untyped-call]  # as above
+
+    def statistics(self, name: str | None = None) -> FeatureStatistics:
+        """Mean, standard deviation, least and greatest value of every feature (d,) over the tiles that are kept.
+
+        Which these are is said by the keep marks, as in `kept`. One pass, one chunk in memory. Raises StoreError.
+        """
+        return feature_statistics(self._marked(name))
+
+    def write_tile_table(self, path: str | Path, name: str | None = None) -> int:
+        """Write one Parquet file of all tiles (slide_id, row, x, y, place, valid, keep, measured columns); gives its rows.
+
+        `pandas.read_parquet` and pyarrow read it; row `row` is the same of the slide's store. Marks as in `kept`.
+        """
+        return write_tile_table(Path(path), self._marked(name), column_names(self))
+
+    def _marked(self, name: str | None) -> Iterator[tuple[FeatureStore, npt.NDArray[np.bool_]]]:
+        return ((store, kept_rows(self.out, store, name)) for store in self)
 
     def slide(self, slide_id: str) -> ManifestRow:
         """The manifest row of a slide. Raises KeyError."""

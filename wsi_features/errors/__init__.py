@@ -31,6 +31,9 @@
         ├── CurationError           curation
         ├── ExportError             export
         ├── ImportedError           import
+        ├── LabelError              labels
+        ├── BagError                bags
+        ├── SplitError              split
         ├── TissueModelError        tissue_model
         └── EncoderError            encoder
             ├── UnknownEncoderError
@@ -62,6 +65,7 @@ from wsi_features.errors.encoders import (
     WeightsError,
 )
 from wsi_features.errors.exports import ExportError, ImportedError, ImportedFileError
+from wsi_features.errors.mil import BagError, LabelError, SplitError
 from wsi_features.errors.programs import LibraryError, ProgramError
 from wsi_features.errors.prompts import PromptError
 from wsi_features.errors.remote import RemoteSlideError
@@ -75,6 +79,7 @@ from wsi_features.errors.weights import HubError, MissingWeightsError, WeightsSt
 __all__ = [
     "AnnotationError",
     "ArtifactError",
+    "BagError",
     "CardError",
     "ClaimedError",
     "ConfigError",
@@ -87,6 +92,7 @@ __all__ = [
     "HubError",
     "ImportedError",
     "ImportedFileError",
+    "LabelError",
     "LibraryError",
     "ManifestError",
     "MissingWeightsError",
@@ -101,6 +107,7 @@ __all__ = [
     "SlideError",
     "SlideFileError",
     "SlideScaleError",
+    "SplitError",
     "StainContractError",
     "StainFitError",
     "StainKindError",

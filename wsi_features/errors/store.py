@@ -127,6 +127,14 @@ class StoreError(SlideError):
         )
 
     @classmethod
+    def checksum(cls, path: str, file: str, found: int, wanted: int) -> StoreError:
+        """Bytes of a chunk have changed since it was written."""
+        return cls(
+            f"feature store {path!r} is damaged: {file} has the checksum {found:08x}, and {wanted:08x} is written behind "
+            "it. Delete the store and embed the slide again, or copy it again."
+        )
+
+    @classmethod
     def missing_file(cls, path: str, file: str) -> StoreError:
         """A file of the commit record is gone."""
         return cls(

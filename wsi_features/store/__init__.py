@@ -8,6 +8,7 @@ from wsi_features.store.claim import Claim, Claims
 from wsi_features.store.content import StoreContent
 from wsi_features.store.layout import bytes_of_store
 from wsi_features.store.provenance import Provenance
+from wsi_features.store.raw import RawArray, Verify, raw_array
 from wsi_features.store.reader import FORMS, FeatureStore, find_stores, in_any_form, is_complete, slide_of
 from wsi_features.store.resume import bytes_of_work, sweep_finished, work_left
 from wsi_features.store.work import abandoned, sweep
@@ -19,8 +20,10 @@ __all__ = [
     "Claims",
     "FeatureStore",
     "Provenance",
+    "RawArray",
     "StoreContent",
     "StoreWriter",
+    "Verify",
     "abandoned",
     "bytes_of_store",
     "bytes_of_work",
@@ -28,6 +31,7 @@ __all__ = [
     "find_stores",
     "in_any_form",
     "is_complete",
+    "raw_array",
     "slide_of",
     "sweep",
     "sweep_finished",

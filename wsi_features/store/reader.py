@@ -20,6 +20,7 @@ from wsi_features.store.check import store_mismatches
 from wsi_features.store.commit import CommitRecord, opened_file, read_record, verify_files, verify_hashes
 from wsi_features.store.layout import FEATURES, GROUP_FILE, attributes_in
 from wsi_features.store.provenance import Provenance
+from wsi_features.store.raw import RawArray, raw_array
 
 SUFFIX = ".zarr"
 FORMS = {"directory": SUFFIX, "zip": SUFFIX + ARCHIVE_SUFFIX}
@@ -87,6 +88,11 @@ class FeatureStore:
         return StoredArray(self.path, FEATURES)
 
     @cached_property
+    def raw_features(self) -> RawArray:
+        """The features for training: `read()` them whole or some `rows(...)`, past Zarr and at the speed of the file."""
+        return raw_array(self.path, FEATURES)
+
+    @cached_property
     def coords(self) -> npt.NDArray[np.int32]:
         """(n, 2) level-0 top-left x, y."""
         return self._whole("coords")
@@ -121,7 +127,7 @@ class FeatureStore:
             raise StoreError.inconsistent(str(self.path), *mismatch)
 
     def _whole(self, name: str) -> npt.NDArray[Any]:
-        values = StoredArray(self.path, name)[...]
+        values = raw_array(self.path, name).read()
         values.flags.writeable = False
         return values
 

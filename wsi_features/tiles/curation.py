@@ -6,6 +6,8 @@ threads: sums run in order, and no matrix product is used. Positions are in any 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 
@@ -21,6 +23,48 @@ _BITS = 21
 """Of each coordinate along the space-filling curve."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Spread:
+    """What `spread_rows` knows of a slide before it draws, so that many draws cost little; made by `spread_of`.
+
+    `order` int32 (n,) are the tiles along a Hilbert curve, `by_piece` the same piece by piece, `sizes` the pieces' tiles.
+    """
+
+    order: npt.NDArray[np.int32]
+    by_piece: npt.NDArray[np.int32]
+    sizes: npt.NDArray[np.int64]
+
+    def rows(self, count: int, seed: int = 0, *, jitter: bool = False) -> Rows:
+        """At most `count` tiles, as `spread_rows` says.
+
+        With `jitter` one tile is drawn of every k along the curve instead of the same one of each k: nearly as even,
+        with far more different draws; every tile is still as likely as any other.
+        """
+        n = len(self.order)
+        drawn = _one_of_each if jitter else _every
+        if count >= n:
+            return np.arange(n)
+        if len(self.sizes) > count:
+            return np.sort(self.order[drawn(n, count, seed)]).astype(np.int64)
+        quota = apportioned(self.sizes, count)
+        taken = [
+            self.by_piece[end - size : end][drawn(int(size), int(wanted), seed)]
+            for end, size, wanted in zip(np.cumsum(self.sizes), self.sizes, quota, strict=True)
+        ]
+        return np.sort(np.concatenate(taken)).astype(np.int64)
+
+
+def spread_of(index: npt.NDArray[np.int32]) -> Spread:
+    """The curve through the tiles whose column and row in the grid are `index` int (n, 2), and their pieces."""
+    if not len(index):
+        none = np.zeros(0, np.int32)
+        return Spread(none, none, np.zeros(0, np.int64))
+    order = _along_curve(index)
+    piece = _pieces(index)[order]
+    by_piece = order[np.argsort(piece, kind="stable")]
+    return Spread(order.astype(np.int32), by_piece.astype(np.int32), np.bincount(piece))
+
+
 def spread_rows(index: npt.NDArray[np.int32], count: int, seed: int = 0) -> Rows:
     """At most `count` tiles, spread evenly over all tissue; `index` int (n, 2) is their column and row in the grid.
 
@@ -28,22 +72,7 @@ def spread_rows(index: npt.NDArray[np.int32], count: int, seed: int = 0) -> Rows
     piece every k-th tile is taken along a Hilbert curve (Hilbert, Math. Ann. 38, 1891), so neighbours
     are hardly ever taken together and every tile is as likely as any other.
     """
-    n = len(index)
-    if count >= n:
-        return np.arange(n)
-    order = _along_curve(index)
-    piece = _pieces(index)[order]
-    sizes = np.bincount(piece)
-    if len(sizes) > count:
-        return np.sort(order[_every(n, count, seed)])
-    first = np.argsort(piece, kind="stable")  # piece by piece, each along the curve
-    ends = np.cumsum(sizes)
-    quota = apportioned(sizes, count)
-    taken = [
-        order[first[end - size : end]][_every(int(size), int(wanted), seed)]
-        for end, size, wanted in zip(ends, sizes, quota, strict=True)
-    ]
-    return np.sort(np.concatenate(taken))
+    return np.arange(len(index)) if count >= len(index) else spread_of(index).rows(count, seed)
 
 
 def farthest_rows(points: Points, count: int, seed: int = 0) -> Rows:
@@ -119,6 +148,17 @@ def _every(n: int, count: int, seed: int) -> Rows:
     """`count` of `n` places at equal distances, from a start drawn with `seed`."""
     start = np.random.Generator(np.random.PCG64(seed)).random()
     return np.asarray((np.arange(count) + start) * (n / count), np.int64)
+
+
+def _one_of_each(n: int, count: int, seed: int) -> Rows:
+    """`count` of `n` places on a ring, one of each of `count` stretches that differ by one place at most.
+
+    Where the ring is cut is drawn first, so that a place in a longer stretch is no less likely than another.
+    """
+    rng = np.random.Generator(np.random.PCG64(seed))
+    edges = np.asarray((np.arange(count + 1) + rng.random()) * (n / count), np.int64)
+    edges[-1] = edges[0] + n
+    return np.asarray((edges[:-1] + np.asarray(rng.random(count) * np.diff(edges), np.int64)) % n)
 
 
 def _squares(points: Points, centre: Points) -> Points:

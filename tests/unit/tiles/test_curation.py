@@ -15,6 +15,7 @@ from wsi_features.tiles.curation import (
     cellular_rows,
     farthest_rows,
     mosaic_rows,
+    spread_of,
     spread_rows,
 )
 
@@ -147,3 +148,23 @@ def test_a_cellular_mosaic_takes_of_the_densest_half_only() -> None:
     rows = cellular_rows(density, colours, WIDE * 1.0, 50)
     assert (rows.size, rows.min() >= 100, rows.max() < 100 + 2201) == (50, True, True)
     assert cellular_rows(density, colours, WIDE * 1.0, 4450).size == 4400
+
+
+@given(st.integers(2, 60), st.integers(1, 59))
+@settings(max_examples=40, deadline=None)
+def test_a_jittered_draw_takes_each_tile_at_most_once_and_all_alike(n: int, count: int) -> None:
+    wanted = min(count, n - 1)
+    index = np.stack([np.arange(n) % 7, np.arange(n) // 7], axis=1).astype(np.int32)
+    spread = spread_of(index)
+    draws = [spread.rows(wanted, seed, jitter=True) for seed in range(200)]
+    assert all(len(set(draw.tolist())) == wanted for draw in draws)
+    often = np.bincount(np.concatenate(draws), minlength=n) / 200
+    assert abs(often - wanted / n).max() < 0.2  # 5.7 standard deviations
+
+
+def test_jittered_draws_differ_and_stay_spread() -> None:
+    line = np.stack([np.arange(64), np.zeros(64)], axis=1).astype(np.int32)
+    spread = spread_of(line)
+    draws = {tuple(spread.rows(16, seed, jitter=True).tolist()) for seed in range(50)}
+    assert len(draws) > 40
+    assert all(np.diff(draw).max() <= 8 for draw in draws)

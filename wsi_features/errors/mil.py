@@ -1,0 +1,149 @@
+"""Errors of what is given to trainers: labels, bags and splits. Nothing was read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from wsi_features.errors.base import UsageError
+
+
+def _some(names: Sequence[str]) -> str:
+    shown = ", ".join(map(repr, names[:5]))
+    return shown if len(names) <= 5 else f"{shown} and {len(names) - 5} more"
+
+
+class LabelError(UsageError):
+    """A table of labels that cannot be used."""
+
+    reason: ClassVar[str] = "labels"
+
+    @classmethod
+    def unreadable(cls, path: str, why: str) -> LabelError:
+        """Not a text table."""
+        return cls(f"labels {path!r} cannot be read ({why}). Give a CSV or TSV file with a header.")
+
+    @classmethod
+    def no_column(cls, path: str, wanted: str, found: Sequence[str]) -> LabelError:
+        """A column that is not there."""
+        return cls(f"labels {path!r} have no column {wanted!r}; the columns are {', '.join(found)}. Name one of them.")
+
+    @classmethod
+    def twice(cls, path: str, line: int, key: str, name: str) -> LabelError:
+        """One id with two rows."""
+        return cls(f"labels {path!r}, line {line}: {key} {name!r} is there twice. Keep one row for each.")
+
+    @classmethod
+    def value(cls, path: str, name: str, column: str, found: str, wanted: str) -> LabelError:
+        """A cell that is no label."""
+        return cls(
+            f"labels {path!r}, {name!r}: `{column}` is {found!r}, wanted {wanted}. Correct it, or delete the row."
+        )
+
+    @classmethod
+    def contradiction(cls, patient: str, slides: Sequence[str]) -> LabelError:
+        """Slides of one patient with different labels."""
+        return cls(
+            f"patient {patient!r} has slides with different labels ({_some(slides)}), so the patient has none. "
+            "Give labels by patient_id, or make bags of slides."
+        )
+
+    @classmethod
+    def without_features(cls, names: Sequence[str], key: str, out: str) -> LabelError:
+        """Labels of what was never embedded, or failed."""
+        return cls(
+            f"{len(names)} labelled {key} have no features in {out!r}: {_some(names)}. Embed them (status.tsv says why they "
+            "failed), correct the ids, or set `missing='leave_out'`."
+        )
+
+    @classmethod
+    def unknown_class(cls, found: str, classes: Sequence[str]) -> LabelError:
+        """A class that the caller did not list, or that no bag has."""
+        return cls(
+            f"class {found!r} is not one of those with bags ({_some(classes)}). Correct `classes` or the labels."
+        )
+
+
+class BagError(UsageError):
+    """Slides that make no bags as asked."""
+
+    reason: ClassVar[str] = "bags"
+
+    @classmethod
+    def no_patient(cls, slide_id: str) -> BagError:
+        """Nobody says whose slide it is."""
+        return cls(
+            f"slide {slide_id!r} has no patient_id. Fill that column of the manifest or of the label table, or use slides: "
+            "unit='slide', by='slide_id'."
+        )
+
+    @classmethod
+    def other_patient(cls, slide_id: str, manifest: str, table: str) -> BagError:
+        """Two sources that disagree."""
+        return cls(
+            f"slide {slide_id!r} is of patient {manifest!r} in the manifest and {table!r} in the label table. Correct one."
+        )
+
+    @classmethod
+    def width(cls, slide_id: str, found: int, wanted: int) -> BagError:
+        """Features of another encoder."""
+        return cls(
+            f"slide {slide_id!r} has features of width {found}, the others {wanted}. Use slides of one feature set."
+        )
+
+    @classmethod
+    def no_column(cls, slide_id: str, wanted: str, found: Sequence[str]) -> BagError:
+        """Not measured while embedding."""
+        return cls(
+            f"slide {slide_id!r} has no column {wanted!r}; it has {', '.join(found) or 'none'}. Embed with "
+            "`quality.measure: true`, or leave the column out."
+        )
+
+    @classmethod
+    def nothing(cls, out: str, left_out: int) -> BagError:
+        """No bag at all."""
+        return cls(
+            f"{out!r} gives no bag: {left_out} slides or patients were left out. Loosen the filters, or give labels of "
+            "slides that have features."
+        )
+
+    @classmethod
+    def not_late(cls, unit: str) -> BagError:
+        """Late fusion of single slides."""
+        return cls(f"late fusion is of a patient's slides, and unit is {unit!r}. Set unit='patient', or late=False.")
+
+
+class SplitError(UsageError):
+    """A split that must not be used."""
+
+    reason: ClassVar[str] = "split"
+
+    @classmethod
+    def leak(cls, by: str, name: str, parts: Sequence[str], bags: Sequence[str]) -> SplitError:
+        """One patient or site on both sides."""
+        return cls(
+            f"{by} {name!r} is in {' and '.join(parts)} ({_some(bags)}), so what is learned from one is tested on the same. "
+            f"Move all of them into one part, or let `grouped_split` split by {by}."
+        )
+
+    @classmethod
+    def overlap(cls, bag: str, parts: Sequence[str]) -> SplitError:
+        """One bag in two parts."""
+        return cls(f"bag {bag!r} is in {' and '.join(parts)}. Name each bag once.")
+
+    @classmethod
+    def unknown(cls, bag: str, part: str) -> SplitError:
+        """No such bag."""
+        return cls(
+            f"the split names {bag!r} in {part}, which is no bag of the data set. Correct the id, or leave it out."
+        )
+
+    @classmethod
+    def too_few(cls, groups: int, parts: int, by: str) -> SplitError:
+        """More folds than patients."""
+        return cls(f"{groups} different {by} cannot fill {parts} parts. Ask for fewer folds, or add patients.")
+
+    @classmethod
+    def shares(cls, found: Sequence[float]) -> SplitError:
+        """Shares that are none."""
+        return cls(f"the shares of train, val and test are {list(found)}; they are 0 or more and their sum is 1.")

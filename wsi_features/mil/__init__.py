@@ -1,0 +1,52 @@
+"""Bags for trainers: the features of a cohort as torch data sets, with labels, splits and the origin of every row.
+
+    from wsi_features import mil
+
+    cohort = wsi_features.open("results")
+    labels = mil.classification(mil.read_table("labels.csv"), "grade")
+    bags = mil.BagDataset.open(cohort, labels, mil.BagRecipe(max_tiles=4096))
+    split = mil.grouped_split(bags.groups(), strata=bags.strata())
+    loaders = mil.PartLoaders.of(bags, split, mil.Loading(batch_size=8, workers=4))
+
+torch is imported when a data set is made, and lightning by `data_module` only.
+"""
+
+from wsi_features.mil.bag import Bag, PatientBags
+from wsi_features.mil.collate import collate_of, late, packed, padded
+from wsi_features.mil.dataset import BagDataset
+from wsi_features.mil.labels import Labels, class_weights, classification, regression, survival
+from wsi_features.mil.loading import EpochOrder, Loading, PartLoaders, bag_loader, data_module, tile_loader
+from wsi_features.mil.slides import BagRecipe
+from wsi_features.mil.splits import Split, given_split, grouped_split, k_folds
+from wsi_features.mil.table import Table, read_table
+from wsi_features.mil.tiles import TileBatches, TileDataset
+
+__all__ = [
+    "Bag",
+    "BagDataset",
+    "BagRecipe",
+    "EpochOrder",
+    "Labels",
+    "Loading",
+    "PartLoaders",
+    "PatientBags",
+    "Split",
+    "Table",
+    "TileBatches",
+    "TileDataset",
+    "bag_loader",
+    "class_weights",
+    "classification",
+    "collate_of",
+    "data_module",
+    "given_split",
+    "grouped_split",
+    "k_folds",
+    "late",
+    "packed",
+    "padded",
+    "read_table",
+    "regression",
+    "survival",
+    "tile_loader",
+]

@@ -125,6 +125,7 @@ def test_a_changed_recipe_reruns_its_stage_and_later_ones_only(
     assert project.jobs(planned) == {f"{s} {n}" for s in stages for n in ("00000", "00001")}, planned.stdout
 
 
+@pytest.mark.full
 def test_a_changed_recipe_is_carried_out(project: Project) -> None:
     project.configure(tiles={"min_tissue": 0.5})
     assert project.run().returncode == 0
@@ -184,6 +185,7 @@ def test_accepted_reasons_let_the_run_succeed(project: Project) -> None:
     assert project.status()["c"]["status"] == "failed"
 
 
+@pytest.mark.full
 def test_retry_takes_failed_slides_up_again(project: Project) -> None:
     (project.folder / "c.svs").write_bytes(b"no slide")
     project.list_slides("a", "b", "c", own="c")

@@ -111,6 +111,7 @@ def lives(runs: Runs, undisturbed: Undisturbed, state: str, kills: int) -> Count
     return seen
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize(("state", "kills"), [("before", 1), ("prepared", 14)])
 def test_fifteen_kills(runs: Runs, undisturbed: Undisturbed, state: str, kills: int) -> None:
     sys.stdout.write(f"\n{state}: {dict(lives(runs, undisturbed, state, kills))}\n")

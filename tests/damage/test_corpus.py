@@ -27,7 +27,7 @@ SPAN = 128
 STOPPED = r"the reader (crashed|failed)|report this as a fault|could not be opened within|MiB of memory"
 """What is said of a slide that a reader did not survive: contained, but no reader should come to that."""
 
-pytestmark = pytest.mark.timeout(1200)  # whoever comes first waits for the run
+pytestmark = [pytest.mark.ci, pytest.mark.timeout(1200)]  # whoever comes first waits for the run
 
 REMEDY = re.compile(
     r"(Check|Clear|Convert|Copy|Correct|Export|Give|Look|Raise|Save|Set|Split|Use) [^.]*"

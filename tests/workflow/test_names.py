@@ -112,7 +112,7 @@ def test_a_broken_slide_with_a_hostile_name_is_told_in_one_clean_line(place: Pla
     assert "\x1b" not in done.stdout + done.stderr + (place.work / "results/logs/run.log").read_text()
 
 
-@pytest.mark.full
+@pytest.mark.ci
 @pytest.mark.workflow
 def test_the_workflow_takes_every_name_and_writes_nowhere_else(place: Place) -> None:
     out = "a 'b' \"c\" $(touch HACKED) ü"

@@ -108,11 +108,11 @@ def test_after_a_finished_run_there_is_nothing_to_do(finished: Project) -> None:
     ("settings", "stages"),
     [
         ({"tissue": {"min_area_um2": 60000.0}}, set(STAGES)),
-        ({"tiles": {"min_tissue": 0.5}}, {"tiles", "embed", "marks"}),
-        ({"stain": {"method": "reinhard"}}, {"stain", "embed", "marks"}),
-        ({"read": {"min_coverage": 0.9}}, {"embed", "marks"}),
+        pytest.param({"tiles": {"min_tissue": 0.5}}, {"tiles", "embed", "marks"}, marks=pytest.mark.ci),
+        pytest.param({"stain": {"method": "reinhard"}}, {"stain", "embed", "marks"}, marks=pytest.mark.ci),
+        pytest.param({"read": {"min_coverage": 0.9}}, {"embed", "marks"}, marks=pytest.mark.ci),
         ({"quality": {"preset": "suggested"}}, {"marks"}),
-        ({"quality": {"preset": "suggested", "drop": True}}, {"embed", "marks"}),
+        pytest.param({"quality": {"preset": "suggested", "drop": True}}, {"embed", "marks"}, marks=pytest.mark.ci),
         ({"tuning": {"slides_per_shard": 2, "batch": 17, "workers": 1}}, set()),
     ],
 )
@@ -125,7 +125,7 @@ def test_a_changed_recipe_reruns_its_stage_and_later_ones_only(
     assert project.jobs(planned) == {f"{s} {n}" for s in stages for n in ("00000", "00001")}, planned.stdout
 
 
-@pytest.mark.full
+@pytest.mark.ci
 def test_a_changed_recipe_is_carried_out(project: Project) -> None:
     project.configure(tiles={"min_tissue": 0.5})
     assert project.run().returncode == 0
@@ -185,7 +185,7 @@ def test_accepted_reasons_let_the_run_succeed(project: Project) -> None:
     assert project.status()["c"]["status"] == "failed"
 
 
-@pytest.mark.full
+@pytest.mark.ci
 def test_retry_takes_failed_slides_up_again(project: Project) -> None:
     (project.folder / "c.svs").write_bytes(b"no slide")
     project.list_slides("a", "b", "c", own="c")
@@ -201,9 +201,13 @@ def test_retry_takes_failed_slides_up_again(project: Project) -> None:
     ("manifest", "config", "told"),
     [
         ("slide_id,path\na b,slides/a.svs\n", {}, "column `slide_id`: 'a b'"),
-        ("slide_id,path\na,slides/gone.svs\n", {}, "column `path`: 'slides/gone.svs'"),
+        pytest.param(
+            "slide_id,path\na,slides/gone.svs\n", {}, "column `path`: 'slides/gone.svs'", marks=pytest.mark.ci
+        ),
         ("slide_id,path\na,slides/a.svs\n", {"tiles": {"sise": 3}}, "`tiles.sise` is 3"),
-        ("slide_id,path\na,slides/a.svs\n", {"encoders": ["unu"]}, "no encoder 'unu'"),
+        pytest.param(
+            "slide_id,path\na,slides/a.svs\n", {"encoders": ["unu"]}, "no encoder 'unu'", marks=pytest.mark.ci
+        ),
         (
             "slide_id,path\na,slides/a.svs\n",
             {"tiles": {"mpp": 4.0}},

@@ -57,7 +57,7 @@ def offline(tmp_path: Path) -> Callable[..., tuple[list[int], str]]:
     return run
 
 
-@pytest.mark.full
+@pytest.mark.ci
 def test_adding_weights_and_embedding_with_them_tries_no_connection(
     offline: Callable[..., tuple[list[int], str]],
     tiny_card: Callable[..., EncoderCard],

@@ -453,7 +453,7 @@ assert warnings.showwarning is not before[3]
 """
 
 
-@pytest.mark.full
+@pytest.mark.ci
 def test_jpeg_2000_needs_no_library_of_the_system_and_the_process_stays_as_it_was(tmp_path: Path) -> None:
     path = FILES["JPEG 2000"](tmp_path)
     np.save(tmp_path / "wanted.npy", content()[7:67, 31:121])

@@ -221,7 +221,9 @@ def round_trip(key: str, folder: Path, depth: int | None) -> None:
             assert (found - expected).abs().max() == 0.0
 
 
-@pytest.mark.parametrize("key", FACTS)
+@pytest.mark.parametrize(
+    "key", [pytest.param(key, marks=pytest.mark.ci) if k % 6 else key for k, key in enumerate(FACTS)]
+)
 def test_random_weights_in_the_published_form_give_the_features_of_plain_timm(key: str, tmp_path: Path) -> None:
     round_trip(key, tmp_path, None if FACTS[key][0] <= SMALL else 2)
 

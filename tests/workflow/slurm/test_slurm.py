@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from slurm_cohort import Cluster, Cohort, Ended, Told
 
+from wsi_features.cohort.records import STAGES
+
 pytestmark = [pytest.mark.slurm, pytest.mark.timeout(1500)]
 
 
@@ -57,7 +59,7 @@ def test_a_job_that_hangs_ends_with_its_time_and_comes_back_with_more(accidents:
 
 
 def test_only_the_three_jobs_with_an_accident_ran_twice(accidents: Told) -> None:
-    assert len(of_state(accidents, "COMPLETED")) == 4 * 2 + 1  # stages of two shards, and the report
+    assert len(of_state(accidents, "COMPLETED")) == len(STAGES) * 2 + 1  # stages of two shards, and the report
     assert len(accidents.jobs) == 4 * 2 + 1 + 3
 
 

@@ -60,7 +60,7 @@ def test_a_job_that_hangs_ends_with_its_time_and_comes_back_with_more(accidents:
 
 def test_only_the_three_jobs_with_an_accident_ran_twice(accidents: Told) -> None:
     assert len(of_state(accidents, "COMPLETED")) == len(STAGES) * 2 + 1  # stages of two shards, and the report
-    assert len(accidents.jobs) == 4 * 2 + 1 + 3
+    assert len(accidents.jobs) == len(STAGES) * 2 + 1 + 3
 
 
 def test_each_retry_asks_for_what_the_profile_lets_grow(accidents: Told) -> None:

@@ -104,7 +104,9 @@ def slide_path(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
     return path
 
 
-@pytest.fixture(scope="module", params=["histo-texture", "timm:vit_tiny_patch16_224"])
+@pytest.fixture(
+    scope="module", params=["histo-texture", pytest.param("timm:vit_tiny_patch16_224", marks=pytest.mark.ci)]
+)
 def embedded(
     request: pytest.FixtureRequest, slide_path: Path, tiny_vit: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[FeatureStore, Path | None]:

@@ -94,6 +94,7 @@ def test_after_two_dashes_every_name_is_a_slide(place: Place) -> None:
     assert place.run("wsi_features", "inspect", "--", *names, folder="slides").returncode == 0
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("out", ["-results", "a 'b' \"c\" $(touch HACKED) {shard} ü\nz"], ids=["dash", "all"])
 def test_a_run_writes_nowhere_but_into_its_output_folder(place: Place, out: str) -> None:
     before = place.files()

@@ -228,6 +228,7 @@ def test_wrong_input_is_refused_before_anything_runs(
     assert not (tmp_path / "results").exists()
 
 
+@pytest.mark.ci
 def test_awkward_paths_run_no_code(finished: Project, tmp_path: Path) -> None:
     folder = tmp_path / "it's $(touch HACKED) {shard} ü"
     (folder / "slides").mkdir(parents=True)

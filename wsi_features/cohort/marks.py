@@ -80,6 +80,15 @@ def about_marks(path: Path) -> Json:
     return found
 
 
+def marks_are_there(path: Path, store: FeatureStore, fingerprint: str) -> bool:
+    """Whether the marks at `path` are whole, of `store`, and have `fingerprint`."""
+    try:
+        read_marks(path, store, fingerprint)
+    except ArtifactError:
+        return False
+    return True
+
+
 def marks_of(out: Outputs, store: FeatureStore) -> Iterator[tuple[str, Marks]]:
     """All marks of a store with the names of their folders, sorted; those of other stores of the slide are passed over."""
     for folder in sorted(out.marks.iterdir()) if out.marks.is_dir() else ():

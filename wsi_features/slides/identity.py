@@ -40,8 +40,9 @@ def remote_fingerprint(slide_id: str, path: str) -> str:
 
     Raises SlideFileError.
     """
-    hashed = hashlib.sha256(f"wsi_features:{remote_size(slide_id, path)}:".encode())
-    for block in remote_blocks(slide_id, path, _BLOCK, lambda size: _offsets(size, _SAMPLES)):
+    size = remote_size(slide_id, path)
+    hashed = hashlib.sha256(f"wsi_features:{size}:".encode())
+    for block in remote_blocks(slide_id, path, size, _BLOCK, _offsets(size, _SAMPLES)):
         hashed.update(block)
     return hashed.hexdigest()
 

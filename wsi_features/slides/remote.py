@@ -7,7 +7,7 @@ systems look for them: environment variables and the files of the provider's own
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -60,12 +60,11 @@ def remote_stamp(path: str) -> str:
     )
 
 
-def remote_blocks(slide_id: str, path: str, block: int, offsets: Callable[[int], list[int]]) -> Iterator[bytes]:
-    """Blocks of `block` bytes at the offsets that are asked for once the size is known. Raises SlideFileError."""
-    size = remote_size(slide_id, path)
+def remote_blocks(slide_id: str, path: str, size: int, block: int, offsets: Sequence[int]) -> Iterator[bytes]:
+    """Blocks of `block` bytes of an object of `size` bytes, at these offsets. Raises SlideFileError."""
     with _translated(slide_id, path):
         system = _file_system(path)
-        for offset in offsets(size):
+        for offset in offsets:
             yield system.cat_file(path, start=offset, end=min(offset + block, size))
 
 

@@ -12,14 +12,14 @@ from pathlib import Path
 import numpy as np
 
 from wsi_features.cohort.manifest import ManifestRow, manifest_of_output
-from wsi_features.cohort.marks import Marks, read_marks, write_marks
+from wsi_features.cohort.marks import Marks, marks_are_there, write_marks
 from wsi_features.cohort.outputs import Outputs
-from wsi_features.errors import ArtifactError, CurationError
+from wsi_features.errors import CurationError
 from wsi_features.geometry import Size
 from wsi_features.recipe import Json, digest, fingerprint
 from wsi_features.stages.annotated import areas_on, drawn_on
 from wsi_features.stages.restriction import COLUMN
-from wsi_features.store import FeatureStore
+from wsi_features.store import FeatureStore, in_any_form
 from wsi_features.tissue.shares import annotation_shares
 
 ANNOTATION_MARKS_VERSION = 1
@@ -42,7 +42,7 @@ def write_annotation_marks(row: ManifestRow, out: Outputs, store: FeatureStore) 
     recipe: Json = {"classes": dict(drawn.classes)}
     upstream = [store.fingerprint]
     wanted = fingerprint(KIND, ANNOTATION_MARKS_VERSION, recipe, upstream, store.provenance.slide_fingerprint)
-    if not _is_there(path, store, wanted):
+    if not marks_are_there(path, store, wanted):
         areas = areas_on(row, Size(*store.provenance.slide_size))
         names, shares = annotation_shares(areas, store.coords.astype(np.int64), store.provenance.span)
         columns = tuple(COLUMN + name for name in names)
@@ -57,8 +57,8 @@ def annotated(out: Outputs) -> Iterator[str]:
     if not sets:
         raise CurationError.nothing(str(out.root), "feature stores")
     for folder in sets:
-        stores = [(row, out.store(folder.name, row.slide_id)) for row in manifest]
-        found = [(row, FeatureStore.open(path)) for row, path in stores if path.is_dir()]
+        stores = [(row, in_any_form(out.store(folder.name, row.slide_id))) for row in manifest]
+        found = [(row, FeatureStore.open(path)) for row, path in stores if path.exists()]
         made = [path for row, store in found if (path := write_annotation_marks(row, out, store)) is not None]
         yield f"{folder.name}: {len(found)} slides with features, {len(made)} of them with annotations"
 
@@ -67,11 +67,3 @@ def _folder(store: FeatureStore) -> str:
     """`annotation__<hash8>`: no two feature sets share one."""
     about = {"feature_set": store.path.parent.name, "version": ANNOTATION_MARKS_VERSION}
     return f"{KIND}__{digest(about)[:8]}"
-
-
-def _is_there(path: Path, store: FeatureStore, wanted: str) -> bool:
-    try:
-        read_marks(path, store, wanted)
-    except ArtifactError:
-        return False
-    return True

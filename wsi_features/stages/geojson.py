@@ -19,7 +19,7 @@ from wsi_features.files import read_json, replacing
 from wsi_features.geometry import Size
 from wsi_features.recipe import Json
 from wsi_features.stages.annotated import areas_on
-from wsi_features.store import FeatureStore
+from wsi_features.store import FeatureStore, find_stores
 from wsi_features.tiles import read_tiles
 from wsi_features.tissue.annotations import annotations_text
 from wsi_features.tissue.tile_objects import ObjectType, tiles_text
@@ -100,7 +100,7 @@ def _slide_size(out: Outputs, slide_id: str) -> Size:
 
 def _tiles(out: Outputs, asked: GeoJsonRequest, rows: Sequence[ManifestRow]) -> Iterator[tuple[str, _Tiles]]:
     """Of the stores, or where nothing is embedded yet of the tile tables."""
-    if any(out.features.glob("*/*.zarr")):
+    if find_stores(out.features):
         cohort = Cohort.open(out.root, asked.feature_set)
         for row in rows:
             if cohort.has(row.slide_id):

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wsi_features.cohort.manifest import manifest_of_output
-from wsi_features.cohort.marks import Marks, read_marks, write_marks
+from wsi_features.cohort.marks import Marks, marks_are_there, write_marks
 from wsi_features.cohort.outputs import Outputs
 from wsi_features.encode.registry import card_named, card_names
 from wsi_features.encode.text.card import TextCard, text_card_named
 from wsi_features.encode.text.prompts import Prompts, class_rows, read_prompts, tile_scores
 from wsi_features.encode.text.tower import TextTower, text_tower
-from wsi_features.errors import ArtifactError, PromptError, WeightsError
+from wsi_features.errors import PromptError, WeightsError
 from wsi_features.recipe import Json, digest, fingerprint
 from wsi_features.stages.encoders import weights_file
 from wsi_features.store import FeatureStore, find_stores
@@ -58,7 +58,7 @@ def prompted(out: Outputs, asked: PromptRequest) -> Iterator[str]:
         for store in stores:
             path = out.marks_of_slide(folder, store.provenance.slide_id)
             wanted = _fingerprint(recipe, store)
-            if not _is_there(path, store, wanted):
+            if not marks_are_there(path, store, wanted):
                 scores = tile_scores(store.features[:], rows)
                 about = recipe | {"encoder": store.provenance.encoder_name, "feature_set": name, "scale": tower.scale}
                 write_marks(path, Marks("prompt", wanted, store.fingerprint, prompts.names, scores, about))
@@ -130,11 +130,3 @@ def _folder(asked: PromptRequest, recipe: Json, feature_set: str) -> str:
 
 def _fingerprint(recipe: Json, store: FeatureStore) -> str:
     return fingerprint("prompt", PROMPT_VERSION, recipe, [store.fingerprint], store.provenance.slide_fingerprint)
-
-
-def _is_there(path: Path, store: FeatureStore, wanted: str) -> bool:
-    try:
-        read_marks(path, store, wanted)
-    except ArtifactError:
-        return False
-    return True

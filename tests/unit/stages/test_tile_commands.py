@@ -21,7 +21,8 @@ from wsi_features.cohort.records import read_record
 from wsi_features.errors import AnnotationError, ArtifactError, CurationError
 from wsi_features.stages.annotation_marks import write_annotation_marks
 from wsi_features.stages.curate import CurateRequest, kept_tiles, thumbnail_of, tile_colours
-from wsi_features.store import FeatureStore
+from wsi_features.store import FeatureStore, find_stores
+from wsi_features.store.archive import pack
 from wsi_features.tissue.shares import area_shares
 
 
@@ -191,6 +192,18 @@ def test_tiles_go_to_qupath_with_columns_and_marks(out: Outputs, store: FeatureS
     assert set(measured) == {"row", *store.columns, "annotation:Tumor", "annotation:Stroma", "cap: keep"}
     assert measured["row"] == len(store) - 1
     assert measured["tissue_share"] == pytest.approx(float(store.columns["tissue_share"][-1]), rel=1e-6)
+
+
+def test_stores_of_one_file_are_annotated_and_exported_too(finished: Path, tmp_path: Path) -> None:
+    packed = Outputs(Path(shutil.copytree(finished / "out", tmp_path / "out")))
+    for name in ("marks", "geojson", "tiles"):
+        shutil.rmtree(packed.root / name, ignore_errors=True)
+    for store in find_stores(packed.features):
+        pack(store, store.with_name(store.name + ".zip"))
+        shutil.rmtree(store)
+    assert run_command(["annotate", str(packed.root)]) == 0
+    measured = exported(packed)["small"]["features"][-1]["properties"]["measurements"]
+    assert {"annotation:Tumor", "annotation:Stroma", "nuclei_per_mm2"} <= set(measured)
 
 
 def test_before_embedding_tiles_come_from_their_tables(out: Outputs, store: FeatureStore, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 from wsi_features.cohort.exports.h5 import new_h5, write_array, write_features
 from wsi_features.cohort.exports.ledger import Entry
 from wsi_features.cohort.exports.rows import SlideRows
-from wsi_features.cohort.exports.sheets import write_sheet
+from wsi_features.cohort.exports.sheets import write_labels
 from wsi_features.cohort.exports.target import Format, Target
 from wsi_features.cohort.exports.tensors import write_tensor
 
@@ -46,10 +46,7 @@ def _write_patches(path: Path, slide: SlideRows) -> None:
 
 def _finish(slides: Sequence[Entry], to: Target) -> Sequence[str]:
     """The table that CLAM trains from, of the slides that have a label."""
-    found = [(entry.slide_id, to.labels.of(entry.slide_id)) for entry in slides]
-    rows = [(label.patient or slide_id, slide_id, label.label) for slide_id, label in found if label.label]
-    if rows:
-        write_sheet(to.folder / "dataset.csv", ("case_id", "slide_id", "label"), rows)
+    write_labels(to.folder / "dataset.csv", ("case_id", "slide_id", "label"), slides, to.labels)
     return ()
 
 

@@ -7,6 +7,8 @@ import io
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from wsi_features.cohort.exports.labels import Labels
+from wsi_features.cohort.exports.ledger import Entry
 from wsi_features.files import write_text
 
 
@@ -17,3 +19,11 @@ def write_sheet(path: Path, header: Sequence[str], rows: Iterable[Sequence[objec
     writer.writerow(header)
     writer.writerows(rows)
     write_text(path, text.getvalue())
+
+
+def write_labels(path: Path, header: Sequence[str], slides: Sequence[Entry], labels: Labels) -> None:
+    """Patient, slide and label of each slide that has one; no table where none has."""
+    found = [(entry.slide_id, labels.of(entry.slide_id)) for entry in slides]
+    rows = [(label.patient or slide_id, slide_id, label.label) for slide_id, label in found if label.label]
+    if rows:
+        write_sheet(path, header, rows)

@@ -13,7 +13,7 @@ import numpy as np
 
 from wsi_features.cohort.exports.ledger import Entry
 from wsi_features.cohort.exports.rows import SlideRows
-from wsi_features.cohort.exports.sheets import write_sheet
+from wsi_features.cohort.exports.sheets import write_labels
 from wsi_features.cohort.exports.target import Format, Target
 from wsi_features.cohort.exports.tensors import write_tensor
 from wsi_features.files import replacing, write_json
@@ -46,10 +46,7 @@ def _write_config(slide: SlideRows, to: Target) -> None:
 
 def _finish(slides: Sequence[Entry], to: Target) -> Sequence[str]:
     """The annotations, of the slides that have a label."""
-    found = [(entry.slide_id, to.labels.of(entry.slide_id)) for entry in slides]
-    rows = [(label.patient or slide_id, slide_id, label.label) for slide_id, label in found if label.label]
-    if rows:
-        write_sheet(to.folder / "annotations.csv", ("patient", "slide", "label"), rows)
+    write_labels(to.folder / "annotations.csv", ("patient", "slide", "label"), slides, to.labels)
     return ()
 
 

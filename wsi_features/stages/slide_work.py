@@ -15,7 +15,7 @@ from wsi_features.cohort.manifest import ManifestRow
 from wsi_features.cohort.outputs import Outputs
 from wsi_features.cohort.records import SlideResult
 from wsi_features.config import Config
-from wsi_features.errors import SlideError
+from wsi_features.errors import SlideError, StoreError
 from wsi_features.stages.boundary import slide_boundary
 from wsi_features.stages.dropping import kept_tiles
 from wsi_features.stages.embedding import Embedding
@@ -141,10 +141,13 @@ def _part(work: SlideWork, lineage: Lineage, group: Sequence[Embedding], claims:
 
 def _is_there(work: SlideWork, lineage: Lineage, embedding: Embedding, table: TileTable) -> bool:
     """Whether the store of one encoder is complete; its result is noted then."""
-    target = embedding.target(work.row.slide_id)
-    if not is_complete(target, embedding.wanted(lineage)):
+    try:
+        store = FeatureStore.open(embedding.target(work.row.slide_id))
+    except StoreError:
         return False
-    tiles = len(FeatureStore.open(target))
+    if store.fingerprint != embedding.wanted(lineage):
+        return False
+    tiles = len(store)
     work.results[embedding.feature_set] = store_result(embedding, lineage, tiles, len(table) - tiles, reused=True)
     return True
 

@@ -15,6 +15,7 @@ from wsi_features.stages.boundary import OK, SOME_FAILED
 from wsi_features.stages.encoders import encoder_plans
 from wsi_features.stages.isolation import Inspector
 from wsi_features.stages.preflight import estimated
+from wsi_features.stages.staging import described_near
 
 _SURVEYED = "wsi_features.stages.preflight:surveyed"
 
@@ -32,7 +33,7 @@ def inspect(sources: tuple[str, ...], config_file: str | None, as_json: bool) ->
     described = []
     with Inspector(tuning.inspect_seconds, tuning.inspect_mib, _SURVEYED) as inspector:
         for row in rows:
-            about = estimated(inspector.described(row), tiles, row.coordinates)
+            about = estimated(described_near(inspector, row, tuning), tiles, row.coordinates)
             described.append(about)
             if one_by_one:
                 click.echo(json.dumps(about, ensure_ascii=False) if as_json else paragraph(about))

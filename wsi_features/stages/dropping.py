@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import closing
-from dataclasses import replace
 from functools import partial
 from typing import cast
 
@@ -18,6 +17,7 @@ from wsi_features.cohort.manifest import ManifestRow
 from wsi_features.config import Config
 from wsi_features.stages.embedding import cores
 from wsi_features.stages.opened import opened_for
+from wsi_features.stages.staging import near
 from wsi_features.tiles import TileTable
 from wsi_features.tiles.quality import COLUMNS, measured_columns, tile_optics
 from wsi_features.tiles.source import TileSource
@@ -34,21 +34,21 @@ def kept_tiles(row: ManifestRow, table: TileTable, config: Config) -> TileTable:
     valid = np.ones(len(table), np.bool_)
     if measures:
         optics = tile_optics(table.scale)
-        source = TileSource(
-            row.slide_id,
-            partial(opened_for, row, config.read),
-            table.grid,
-            table.scale,
-            config.read,
-            measure=partial(measured_columns, optics=optics),
-            measures=measures,
-        )
-        _measure(source, config, measured, valid)
+        with near(row, config.tuning) as here:
+            source = TileSource(
+                row.slide_id,
+                partial(opened_for, here, config.read),
+                table.grid,
+                table.scale,
+                config.read,
+                measure=partial(measured_columns, optics=optics),
+                measures=measures,
+            )
+            _measure(source, config, measured, valid)
     columns = {"tissue_share": table.tissue_share} | {name: measured[:, k] for k, name in enumerate(COLUMNS[:measures])}
     names, marks = kept_columns(columns, np.ones_like(valid), config.quality.thresholds_json())
     kept = (marks[:, names.index("keep")] == 1) | ~valid
-    extra = {name: values[kept] for name, values in table.extra.items()}
-    return replace(table, grid=table.grid.keep(kept), tissue_share=table.tissue_share[kept], extra=extra)
+    return table.keep(kept)
 
 
 def _measure(

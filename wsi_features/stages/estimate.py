@@ -19,6 +19,7 @@ from wsi_features.stages.encoders import EncoderPlan
 from wsi_features.stages.isolation import Inspector
 from wsi_features.stages.plan import Plan
 from wsi_features.stages.preflight import estimated
+from wsi_features.stages.staging import described_near
 
 if TYPE_CHECKING:
     from wsi_features.encode.encoder import Encoder
@@ -116,7 +117,7 @@ def inspected_sample(plan: Plan, rows: Sequence[ManifestRow]) -> Sample:
     tuning, failed = plan.config.tuning, 0
     with Inspector(tuning.inspect_seconds, tuning.inspect_mib, _SURVEYED) as inspector:
         for row in rows:
-            about = inspector.described(row)
+            about = described_near(inspector, row, tuning)
             estimates = {name: estimated(about, tiles)["estimate"] for name, tiles in tilings.items()}
             failed += not any(estimates.values())
             for name, estimate in estimates.items():

@@ -19,13 +19,15 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Condition
-from typing import Self
+from typing import Any, Self
 
 from wsi_features.cohort.manifest import ManifestRow
 from wsi_features.config import Tuning
-from wsi_features.errors import RemoteSlideError, SlideError
+from wsi_features.errors import RemoteSlideError, SlideError, SlideFileError
 from wsi_features.slides.folders import companions
 from wsi_features.slides.remote import copy_remote, is_remote, remote_name, remote_size, shown
+from wsi_features.stages.isolation import Inspector
+from wsi_features.stages.preflight import described_failure
 
 _BLOCK = 8 * 1024 * 1024
 _PREFIX = "wsi_features-staged-"
@@ -45,6 +47,15 @@ def near(row: ManifestRow, tuning: Tuning) -> Iterator[ManifestRow]:
             yield _copied(row, folder, lambda: True)
     except OSError as error:
         raise _no_scratch(row, tuning, error) from error
+
+
+def described_near(inspector: Inspector, row: ManifestRow, tuning: Tuning) -> dict[str, Any]:
+    """What the inspector says of a slide, wherever it lies; one that cannot be fetched is described by that."""
+    try:
+        with near(row, tuning) as here:
+            return inspector.described(here)
+    except SlideFileError as error:
+        return described_failure(row.slide_id, error)
 
 
 class Staging:

@@ -26,6 +26,7 @@ from wsi_features.stages.encoders import encoder_plans
 from wsi_features.stages.isolation import Inspector
 from wsi_features.stages.lineage import lineage_of
 from wsi_features.stages.opened import opened_for
+from wsi_features.stages.staging import near
 from wsi_features.stages.stain import SlideStain, stain_of, stain_with
 from wsi_features.stages.tiles import tiles_of, tiles_with
 from wsi_features.stages.tissue import tissue_of
@@ -116,7 +117,7 @@ def _pixels(row: ManifestRow, config: Config, table: TileTable, asked: StainRepo
     # The stream of a named bit generator is fixed for good, that of `default_rng` is not.
     order = np.argsort(np.random.Generator(np.random.PCG64(asked.seed)).random(len(table)), kind="stable")
     places = table.grid.origins[np.sort(order[: asked.tiles])]
-    with opened_for(row, config.read) as slide:
+    with near(row, config.tuning) as here, opened_for(here, config.read) as slide:
         read = [tile_pixels(slide, int(x), int(y), table.scale, config.read.interpolation) for x, y in places]
     good = [tile.rgb for tile in read if tile.status == "ok" and tile.coverage >= config.read.min_coverage]
     if len(good) < 2:

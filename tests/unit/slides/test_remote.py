@@ -106,3 +106,16 @@ def test_a_remote_slide_goes_through_the_whole_chain(slide_folder: Path, tmp_pat
     local = embed(slide_folder / "small.svs", out=tmp_path / "local")
     assert remote.record == local.record
     assert list((tmp_path / "scratch").iterdir()) == []
+    quality = {"thresholds": {"tissue_share": {"min": 0.5}}, "drop": True}
+    dropped = embed("s3://slides/small.svs", out=tmp_path / "remote", tuning=tuning, quality=quality)
+    assert 0 < len(dropped) < len(remote)
+
+
+@pytest.mark.usefixtures("bucket")
+def test_a_remote_slide_is_inspected_from_a_copy(capsys: pytest.CaptureFixture[str]) -> None:
+    from wsi_features.cli.main import run_command
+
+    assert run_command(["inspect", "s3://slides/none.svs"]) == 1
+    assert "no file at 's3://slides/none.svs'" in capsys.readouterr().out
+    assert run_command(["inspect", "s3://slides/a.svs"]) == 1  # it is there, and no slide
+    assert "not a slide that any reader knows" in capsys.readouterr().out

@@ -9,6 +9,7 @@ import click
 from wsi_features import __version__
 from wsi_features.cli.about import demo, doctor
 from wsi_features.cli.cohort import check, clean, collect, prompt, report, retry, status
+from wsi_features.cli.compare import compare
 from wsi_features.cli.curation import annotate, curate, geojson
 from wsi_features.cli.encoders import encoders
 from wsi_features.cli.exchange import export, import_
@@ -26,7 +27,7 @@ _SECTIONS = {
     "One stage at a time": ("tissue", "tiles", "stain", "embed", "marks"),
     "A cohort": ("manifest", "plan", "collect", "status", "report", "quality", "prompt", "check", "retry", "clean"),
     "Its tiles": ("annotate", "curate", "geojson"),
-    "Other programs": ("export", "import"),
+    "Other programs": ("export", "import", "compare"),
     "This installation": ("encoders", "weights", "doctor"),
 }
 
@@ -55,7 +56,7 @@ def wsi_features() -> None:
 for command in (
     *(demo, doctor, encoders, weights, inspect, manifest, plan, run, tissue, tiles, stain, embed, marks),
     *(collect, status, report, quality, prompt, check, retry, clean),
-    *(annotate, curate, geojson, export, import_),
+    *(annotate, curate, geojson, export, import_, compare),
 ):
     wsi_features.add_command(command)
 

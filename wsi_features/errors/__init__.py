@@ -10,6 +10,7 @@
     │   ├── AnnotationError         annotations
     │   ├── CoordinatesError        coordinates
     │   ├── ImportedFileError       imported_file
+    │   ├── CompareError            compare
     │   ├── SegmentationError       tissue
     │   ├── TissueModelSlideError   tissue
     │   ├── StainFitError           stain_fit
@@ -31,6 +32,7 @@
         ├── PromptError             prompts
         ├── CurationError           curation
         ├── ExportError             export
+        ├── CompareRequestError     compare
         ├── ImportedError           import
         ├── LabelError              labels
         ├── BagError                bags
@@ -54,6 +56,7 @@ The second column is the reason code that records and status tables carry.
 
 from wsi_features.errors.base import SlideError, UsageError, WsiFeaturesError, one_line
 from wsi_features.errors.cohort import ConfigError, ManifestError, OutputError, ThresholdError, manifest_problem
+from wsi_features.errors.compare import CompareError, CompareRequestError
 from wsi_features.errors.coordinates import CoordinatesError
 from wsi_features.errors.curation import CurationError
 from wsi_features.errors.encoders import (
@@ -85,6 +88,8 @@ __all__ = [
     "BagError",
     "CardError",
     "ClaimedError",
+    "CompareError",
+    "CompareRequestError",
     "ConfigError",
     "CoordinatesError",
     "CrashError",

@@ -140,6 +140,15 @@ def environment() -> Environment:
     return environment
 
 
+def page_style() -> str:
+    """The style sheet of the cohort report, for the other pages: one look."""
+    from markupsafe import Markup
+
+    text = share("resources", "report", "report.html.j2").read_text(encoding="utf-8")
+    # The project's own text: nothing of a slide is in it.
+    return Markup(text.partition("{% set css %}")[2].partition("{% endset %}")[0])  # noqa: S704
+
+
 def _printable(value: object) -> object:
     """Every text on its way into the page, without what a reader could not see. The template's own markup passes."""
     from markupsafe import Markup

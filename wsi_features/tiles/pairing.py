@@ -100,10 +100,12 @@ def _paired(first: Placed, second: Placed, frame: Frame, tolerance: float) -> Pa
     one, two = _same_corner(moved.corners, second.corners)
     left, right = _others(len(moved.corners), one), _others(len(second.corners), two)
     near_one, near_two = _near(_centres(moved, second)[left], _centres(second, moved)[right], tolerance)
-    far = np.concatenate([
-        np.hypot(*(moved.corners[one] - second.corners[two]).T),
-        np.hypot(*(_centres(moved, second)[left[near_one]] - _centres(second, moved)[right[near_two]]).T),
-    ])
+    far = np.concatenate(
+        [
+            np.hypot(*(moved.corners[one] - second.corners[two]).T),
+            np.hypot(*(_centres(moved, second)[left[near_one]] - _centres(second, moved)[right[near_two]]).T),
+        ]
+    )
     rows, partners = np.concatenate([one, left[near_one]]), np.concatenate([two, right[near_two]])
     order = np.argsort(rows, kind="stable")
     return Pairing(rows[order], partners[order], far[order], frame, len(one))
@@ -181,7 +183,7 @@ def _ratios(first: Placed, second: Placed) -> list[float]:
 
 def _fitted(first: Placed, second: Placed, frame: Frame) -> Frame | None:
     """The factor and shift that fit best, by least squares over tiles that lie roughly together."""
-    step = _step(second.corners)
+    step = usual_step(second.corners)
     rough = _paired(first, second, frame, step / 4) if step else None
     if rough is None or len(rough) < max(3, ENOUGH * min(len(first.corners), len(second.corners))):
         return None
@@ -195,7 +197,7 @@ def _fitted(first: Placed, second: Placed, frame: Frame) -> Frame | None:
     return replace(frame, factor=factor, shift=(x, y) if max(abs(x), abs(y)) > 1 else (0.0, 0.0))
 
 
-def _step(corners: Floats) -> float:
+def usual_step(corners: Floats) -> float:
     """The commonest distance of neighbours in a line, 0 where no line has two."""
     ordered = corners[np.lexsort((corners[:, 0], corners[:, 1]))]
     right = np.rint(np.diff(ordered[:, 0])[np.diff(ordered[:, 1]) == 0])

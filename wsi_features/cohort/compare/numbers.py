@@ -74,7 +74,7 @@ def _few(one: Rows, two: Rows) -> TileNumbers:
         cosine = np.where(alike, 1.0, np.where(product > 0, squares[2] / product, 0.0))
         relative = np.where(alike, 0.0, np.sqrt(squares[3]) / longer)
     finite = np.isfinite(relative)
-    within = {name: (apart <= UNIT[name] * larger + _SMALLEST[name]).all(axis=1) for name in UNIT}
+    half, brain = (np.asarray((apart <= UNIT[n] * larger + _SMALLEST[n]).all(axis=1)) for n in ("float16", "bfloat16"))
     none = np.where(finite, 0.0, np.nan)
     return TileNumbers(
         cosine=(np.clip(cosine, -1, 1) + none).astype(np.float32),
@@ -82,7 +82,8 @@ def _few(one: Rows, two: Rows) -> TileNumbers:
         relative=relative.astype(np.float32),
         lengths=lengths.astype(np.float32),
         equal=(apart == 0).all(axis=1),
-        **within,
+        float16=half,
+        bfloat16=brain,
     )
 
 

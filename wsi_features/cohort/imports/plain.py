@@ -128,7 +128,10 @@ def _beside(path: Path, made: PlainFeatures) -> PlainFeatures:
     if not meta.is_file():
         return made
     said = read_json(meta)
-    named = [Path(str(said.get("coordinates_npz_path", ""))), path.parent.parent / "tiles" / f"{path.stem}.coordinates.npz"]
+    named = [
+        Path(str(said.get("coordinates_npz_path", ""))),
+        path.parent.parent / "tiles" / f"{path.stem}.coordinates.npz",
+    ]
     found = next((p for p in named if p.is_file()), None)
     kept = {name: said[name] for name in _KEPT if name in said}
     span = said.get("tile_size_lv0")

@@ -106,12 +106,17 @@ def _tell_slide(slide: SlideSummary) -> None:
             f"{base.among}; a feature's correlation with itself {base.same_feature:.3f}"
         )
     for hint in slide.hints:
-        click.echo(f"  [{hint.certainty}] {hint.text}")
+        values = ", ".join(f"{name} {_short(value)}" for name, value in hint.numbers.items())
+        click.echo(f"  [{hint.certainty}] {hint.text}" + (f" ({values})" if values else ""))
 
 
 def _near_one(cosine: float) -> str:
     """A cosine with its distance from 1 where six digits would hide it."""
     return f"1 - {1 - cosine:.1e}" if 0 < 1 - cosine < 1e-4 else f"{cosine:.6f}" if cosine < 1 else "1"
+
+
+def _short(value: float | int | str) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _side(side: Any) -> str:

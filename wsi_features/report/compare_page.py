@@ -129,7 +129,7 @@ def _x(bin_number: float) -> float:
 
 def _decades() -> list[tuple[int, int]]:
     """Powers of ten, and the number of the bin that begins there."""
-    return [(power, 1 + 4 * (power + 7)) for power in range(-7, 1)]
+    return [(power, 1 + 4 * (power + 7)) for power in range(-6, 1)]
 
 
 def _between(k: int) -> str:

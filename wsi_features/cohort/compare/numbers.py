@@ -81,9 +81,9 @@ def _few(one: Rows, two: Rows) -> TileNumbers:
         max_abs=(apart.max(axis=1, initial=0) + none).astype(np.float32),
         relative=relative.astype(np.float32),
         lengths=lengths.astype(np.float32),
-        equal=(apart == 0).all(axis=1),
-        float16=half,
-        bfloat16=brain,
+        equal=(apart == 0).all(axis=1) & finite,
+        float16=half & finite,
+        bfloat16=brain & finite,
     )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from wsi_features.cohort.compare.evidence import ColumnDifference, Evidence, Hint
+from wsi_features.cohort.compare.evidence import ColumnDifference, Evidence, Hint, Numbers
 from wsi_features.cohort.compare.numbers import FeatureMoments
 from wsi_features.cohort.compare.recipes import Difference
 
@@ -54,14 +54,21 @@ def recipe_hints(found: Evidence) -> Iterator[Hint]:
         named = [each for each in differences if each.name.startswith(cause.prefix)]
         if named:
             kind = "versions" if "device" in cause.prefix else "recipe"
-            text = f"By their own records {cause.says}: {_listed(named)}."
-            yield Hint(kind, "shown", text, {each.name: str(each).partition(": ")[2] for each in named})
+            yield _recorded(kind, f"By their own records {cause.says}:", named)
     others = [each for each in differences if not any(each.name.startswith(cause.prefix) for cause in CAUSES)]
     if others:
-        text = f"Their records differ also in {_listed(others)}."
-        yield Hint("recipe", "shown", text, {each.name: str(each).partition(": ")[2] for each in others})
+        yield _recorded("recipe", "Their records differ also in", others)
     if found.recipes is not None and not found.recipes and not found.all_equal:
         yield Hint("recipe", "shown", "Their records say the same of both: by them, the features should be equal.")
+
+
+def _recorded(kind: str, text: str, named: Sequence[Difference], most: int = 6) -> Hint:
+    """Fields that both sides have come first: one that a side lacks mostly follows from another."""
+    both = [each for each in named if each.one is not None and each.two is not None]
+    shown = (both or list(named))[:most]
+    more = f", and {len(named) - len(shown)} more" if len(named) > len(shown) else ""
+    names = ", ".join(each.name for each in shown)
+    return Hint(kind, "shown", f"{text} {names}{more}.", {each.name: str(each).partition(": ")[2] for each in shown})
 
 
 def pixel_hints(found: Evidence, before: Sequence[Hint]) -> Iterator[Hint]:
@@ -163,8 +170,3 @@ def _turned(moments: FeatureMoments, names: Sequence[str]) -> dict[str, float]:
         name: together[name] for name in ("lab_b_mean", "hue_sin") if name in together and together[name] < 0
     }
     return turned if "lab_b_mean" in turned else {}
-
-
-def _listed(differences: Sequence[Difference], most: int = 4) -> str:
-    more = f" and {len(differences) - most} more" if len(differences) > most else ""
-    return "; ".join(map(str, differences[:most])) + more

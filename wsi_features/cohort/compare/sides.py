@@ -37,7 +37,7 @@ class Side:
     """Features (n, d), open for reading, and corners (n, 2) of their tiles in level-0 pixels, None where no file has them.
 
     `span` is how wide a tile is, `dtype` what the file holds. `centred` says that positions are centres, as the
-    layout has it. `made`, `columns` and `fingerprint` are a store's own; `valid` (n,) marks the rows it could read.
+    layout has it. `grain` is how far positions may be off because another frame rounds them. `made`, `columns` and `fingerprint` are a store's own; `valid` (n,) marks the rows it could read.
     """
 
     slide_id: str
@@ -48,6 +48,7 @@ class Side:
     corners: npt.NDArray[np.float64] | None = None
     span: float | None = None
     centred: bool = False
+    grain: float = 0.0
     valid: npt.NDArray[np.bool_] | None = None
     made: Provenance | None = None
     columns: Mapping[str, npt.NDArray[np.float32]] = field(default_factory=dict)
@@ -127,6 +128,7 @@ def _of_foreign(slide_id: str, path: Path, tool: str, foreign: Foreign, reading:
         dtype=str(foreign.features.dtype),
         corners=foreign.corners * scale,
         span=foreign.span * scale if foreign.span else None,
+        grain=0.75 * scale if foreign.unit == "tile px" else 0.0,  # half a pixel in x and in y
         said=foreign.said | ({"encoder": foreign.encoder} if foreign.encoder else {}),
         note=note,
     )

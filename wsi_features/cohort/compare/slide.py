@@ -20,7 +20,7 @@ from wsi_features.cohort.compare.pixel_hints import pixel_hints, recipe_hints
 from wsi_features.cohort.compare.place_hints import place_hints
 from wsi_features.cohort.compare.recipes import recipe_differences
 from wsi_features.cohort.compare.sides import Side
-from wsi_features.cohort.compare.value_hints import value_hints
+from wsi_features.cohort.compare.value_hints import LENGTHS, value_hints
 from wsi_features.cohort.compare.verdict import (
     DIFFERENT,
     IDENTICAL,
@@ -75,7 +75,9 @@ def compared(slide_id: str, one: Side, two: Side, tolerance: float, names: Seque
 
 
 def _judged(found: Evidence) -> Compared:
-    hints = [*place_hints(found), *value_hints(found), *column_hints(found)]
+    values = list(value_hints(found))
+    columns = [] if any(hint.kind in LENGTHS for hint in values) else column_hints(found)
+    hints = [*place_hints(found), *values, *columns]
     said = verdict(found, hints)
     if said == PIXELS:
         hints += pixel_hints(found, hints)
@@ -100,7 +102,7 @@ def _pairs(slide_id: str, one: Side, two: Side, tolerance: float) -> tuple[Pairi
     if one.corners is None or two.corners is None:
         return _by_order(slide_id, one, two), True
     spans = _spans(one, two)
-    found = pairing(Placed(one.corners, spans[0]), Placed(two.corners, spans[1]), tolerance)
+    found = pairing(Placed(one.corners, spans[0]), Placed(two.corners, spans[1]), max(tolerance, one.grain, two.grain))
     if not len(found):
         areas = tuple(_extent(side) for side in (one, two))
         raise CompareError.no_pairs(slide_id, str(one.path), str(two.path), areas, tolerance)

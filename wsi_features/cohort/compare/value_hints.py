@@ -13,6 +13,9 @@ from wsi_features.cohort.compare.numbers import UNIT, TileNumbers
 
 Values = npt.NDArray[np.floating[Any]]
 
+LENGTHS = ("normalised", "factor", "lengths")
+"""Kinds of hints that vectors differ in length alone."""
+
 _UNIT_LENGTH = 2e-3
 """How far lengths of vectors of length 1 are from it when they are stored in half precision."""
 _SINGLE, _HALF = 2e-5, 6e-3

@@ -122,14 +122,16 @@ def _named(found: Evidence) -> Iterator[Hint]:
     moved = _moved_by_kind(found.moments, found.names)
     colour, texture, layout = moved["colour"], moved["texture"], moved["layout"]
     numbers: Numbers = {f"change of {name}": value for name, value in moved.items()}
-    turned = _turned(found.moments, found.names)
     if layout > 0.3 and max(colour, texture, moved["other"]) < 0.02:
         yield Hint(
             "mirrored", "likely", "Only where in a tile things lie changes: tiles are mirrored or turned.", numbers
         )
-    elif turned:
-        text = "Features of yellow against blue turn with those of the other side: red and blue are exchanged (BGR for RGB)."
-        yield Hint("channels", "likely", text, numbers | turned)
+    elif colour > 0.1 and moved["saturation and value"] < 0.01:
+        text = (
+            "Colours change, but saturation and value, which no exchange of channels moves, keep: red, green and blue are in "
+            "another order (BGR for RGB)."
+        )
+        yield Hint("channels", "likely", text, numbers)
     elif texture > max(2 * colour, 0.02):
         text = (
             "Fine texture changes most and colours keep: another resize kernel or antialiasing, JPEG compression or decoder, or "
@@ -149,24 +151,20 @@ def _moved_by_kind(moments: FeatureMoments, names: Sequence[str]) -> dict[str, f
     with np.errstate(invalid="ignore", divide="ignore"):
         change = np.sqrt(np.maximum(apart, 0) / moments.n + shift**2) / moments.spreads[0]
     varying = moments.varying
-    of_kind = {kind: change[(kinds == kind) & varying] for kind in ("colour", "texture", "layout", "other")}
+    of_kind = {
+        kind: change[(kinds == kind) & varying] for kind in ("colour", "saturation and value", "texture", "layout", "other")
+    }
     return {kind: float(np.median(found)) if len(found) else 0.0 for kind, found in of_kind.items()}
 
 
-_KINDS = dict.fromkeys(("h", "e", "r", "saturation", "value", "lab", "hue"), "colour") | {
+_KINDS = {
+    **dict.fromkeys(("h", "e", "r", "lab", "hue"), "colour"),
+    **dict.fromkeys(("saturation", "value"), "saturation and value"),
     "lbp": "texture",
     "layout": "layout",
 }
+"""By the first word of a feature's name; saturation and value are the same in any order of the channels."""
 
 
 def _kind(name: str) -> str:
     return _KINDS.get(name.partition("_")[0], "other")
-
-
-def _turned(moments: FeatureMoments, names: Sequence[str]) -> dict[str, float]:
-    """Correlations of features of yellow against blue that turned round; empty where they did not."""
-    together: dict[str, float] = dict(zip(names, moments.correlations.tolist(), strict=True))
-    turned: dict[str, float] = {
-        name: together[name] for name in ("lab_b_mean", "hue_sin") if name in together and together[name] < 0
-    }
-    return turned if "lab_b_mean" in turned else {}

@@ -10,7 +10,7 @@
     │   ├── AnnotationError         annotations
     │   ├── CoordinatesError        coordinates
     │   ├── ImportedFileError       imported_file
-    │   ├── CompareError            compare
+    │   ├── CompareError            incomparable
     │   ├── SegmentationError       tissue
     │   ├── TissueModelSlideError   tissue
     │   ├── StainFitError           stain_fit

@@ -66,7 +66,7 @@ class CompareRequestError(UsageError):
 class CompareError(SlideError):
     """Two sides of one slide that cannot be compared."""
 
-    reason: ClassVar[str] = "compare"
+    reason: ClassVar[str] = "incomparable"
 
     @classmethod
     def empty(cls, slide_id: str, path: str) -> CompareError:

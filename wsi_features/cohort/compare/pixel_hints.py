@@ -152,7 +152,8 @@ def _moved_by_kind(moments: FeatureMoments, names: Sequence[str]) -> dict[str, f
         change = np.sqrt(np.maximum(apart, 0) / moments.n + shift**2) / moments.spreads[0]
     varying = moments.varying
     of_kind = {
-        kind: change[(kinds == kind) & varying] for kind in ("colour", "saturation and value", "texture", "layout", "other")
+        kind: change[(kinds == kind) & varying]
+        for kind in ("colour", "saturation and value", "texture", "layout", "other")
     }
     return {kind: float(np.median(found)) if len(found) else 0.0 for kind, found in of_kind.items()}
 

@@ -112,7 +112,7 @@ def _tell_slide(slide: SlideSummary) -> None:
 
 def _near_one(cosine: float) -> str:
     """A cosine with its distance from 1 where six digits would hide it."""
-    return f"1 - {1 - cosine:.1e}" if 0 < 1 - cosine < 1e-4 else f"{cosine:.6f}" if cosine < 1 else "1"
+    return f"1 - {1 - cosine:.1e}" if 0 < 1 - cosine < 1e-4 else f"{cosine:.6f}"
 
 
 def _short(value: float | int | str) -> str:
@@ -126,6 +126,8 @@ def _side(side: Any) -> str:
 
 
 def _tell_end(made: Comparison, folder: Path | None) -> None:
+    from wsi_features.cohort.compare.verdict import verdict_counts
+
     for side, names in (("A", made.only_one), ("B", made.only_two)):
         if names:
             click.echo(f"only in {side}: {', '.join(names)}")
@@ -133,6 +135,8 @@ def _tell_end(made: Comparison, folder: Path | None) -> None:
         click.echo(f"without tiles on both sides: {', '.join(made.empty)}")
     for why in made.failed.values():
         click.echo(why, err=True)
+    if len(counted := verdict_counts(made.slides)) > 1:
+        click.echo("; ".join(f"{count} {name}" for name, count in counted))
     slides = "1 slide" if len(made.slides) == 1 else f"{len(made.slides)} slides"
     click.secho(f"verdict on {slides}: {made.verdict}", bold=True)
     if folder is not None:

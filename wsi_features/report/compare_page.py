@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from wsi_features.cohort.compare.evidence import Hint
 from wsi_features.cohort.compare.summary import EDGES, Counts, FarTile, SlideSummary, total
-from wsi_features.cohort.compare.verdict import IDENTICAL, PIXELS, ROUNDING, TRANSFORMED
+from wsi_features.cohort.compare.verdict import IDENTICAL, ORDER, PIXELS, ROUNDING, TRANSFORMED, verdict_counts
 from wsi_features.report.figures import encoded
 from wsi_features.report.html import Picture, environment, page_style, picture
 from wsi_features.resources import share
@@ -24,6 +24,7 @@ _EXPLAINED = {
     PIXELS: "One encoder made both sides, and saw other pixels or ran otherwise.",
 }
 _OTHERWISE = "The two sides do not hold the same features of these tiles."
+_TONES = {IDENTICAL: "ok", ROUNDING: "ok", TRANSFORMED: "empty", PIXELS: "empty"}
 _LEFT, _RIGHT, _TOP, _FLOOR = 46.0, 690.0, 14.0, 196.0
 
 
@@ -72,7 +73,10 @@ def render_comparison(page: ComparePage) -> str:
         page=page,
         css=page_style(),
         explained=_EXPLAINED.get(page.verdict, _OTHERWISE),
-        tone={IDENTICAL: "ok", ROUNDING: "ok", TRANSFORMED: "empty", PIXELS: "empty"}.get(page.verdict, "failed"),
+        tone=_TONES.get(page.verdict, "failed"),
+        tones={name: _TONES.get(name, "failed") for name in ORDER},
+        verdicts=verdict_counts(page.slides),
+        missing=_by_reason(page.why_no_pictures),
         hints=shared_hints(page.slides),
         tiles=sum(slide.paired for slide in page.slides),
         bars=histogram_bars(matched),
@@ -134,6 +138,10 @@ def _decades() -> list[tuple[int, int]]:
 
 def _between(k: int) -> str:
     return f"below {EDGES[0]:.1g}" if k == 0 else f"from {EDGES[k - 1]:.2g} to {EDGES[k]:.2g}"
+
+
+def _by_reason(why: Mapping[str, str]) -> list[tuple[str, list[str]]]:
+    return [(reason, [name for name, said in why.items() if said == reason]) for reason in dict.fromkeys(why.values())]
 
 
 def _framed(pixels: Rgb | None) -> Picture | None:

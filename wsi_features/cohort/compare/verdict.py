@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
+from typing import Protocol
 
 from wsi_features.cohort.compare.baseline import Baseline
 from wsi_features.cohort.compare.evidence import Evidence, Hint, Numbers
@@ -17,6 +19,14 @@ NOTHING = "nothing to compare"
 
 ORDER = (IDENTICAL, ROUNDING, TRANSFORMED, PIXELS, FEW, DIFFERENT)
 """From the closest to the farthest."""
+
+
+class Judged(Protocol):
+    """What has a verdict."""
+
+    @property
+    def verdict(self) -> str: ...
+
 
 _TRANSFORMS = {"normalised", "factor", "lengths", "part", "order", "permuted", "affine", "linear", "rows"}
 _RELATED = 0.3
@@ -41,6 +51,12 @@ def verdict(found: Evidence, hints: Sequence[Hint]) -> str:
 def farthest(verdicts: Iterable[str]) -> str:
     """The verdict on several slides: that of the one where sides are farthest apart."""
     return max(verdicts, key=ORDER.index)
+
+
+def verdict_counts(slides: Sequence[Judged]) -> list[tuple[str, int]]:
+    """How many slides have each verdict that occurs, from the closest to the farthest."""
+    counts = Counter(slide.verdict for slide in slides)
+    return [(name, counts[name]) for name in ORDER if counts[name]]
 
 
 def different_hint(found: Evidence, base: Baseline | None) -> Hint:

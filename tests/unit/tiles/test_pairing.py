@@ -81,6 +81,16 @@ def test_a_corner_that_comes_twice_is_paired_once() -> None:
     assert len(set(found.second.tolist())) == len(corners)
 
 
+def test_of_two_tiles_near_one_the_nearer_is_taken_and_the_other_stays_alone() -> None:
+    one, two = patch(), patch() + np.array([2, 0])
+    crowded = np.concatenate([one[:1] + np.array([5, 0]), two])
+    found = pairing(Placed(one, 512), Placed(crowded, 512), 8.0)
+    assert found.first.tolist() == list(range(len(one)))
+    assert found.second.tolist() == list(range(1, len(one) + 1))
+    lonely = pairing(Placed(np.concatenate([one, one[:1] + np.array([-3, 0])]), 512), Placed(two, 512), 8.0)
+    assert lonely.first.tolist() == list(range(len(one)))
+
+
 def test_nothing_is_paired_with_nothing() -> None:
     assert len(pairing(Placed(np.empty((0, 2)), 512), Placed(patch(), 512))) == 0
 

@@ -17,6 +17,8 @@ _SAME = 0.999
 """Correlation of a feature with itself over the tiles, but for rounding."""
 _MOST = 0.98
 _MIXED = 0.995
+_PRECISE = 2e-2
+"""Relative difference below which scales and shifts of features that hardly vary are those of half precision."""
 FEWEST_TILES = 32
 """Over fewer, one of thousands of features correlates with any other by chance."""
 
@@ -104,7 +106,7 @@ def _moved(partner: Ints, same: F64, used: Ints) -> Iterator[Hint]:
 def _scaled(found: Evidence) -> Iterator[Hint]:
     """Every feature with a scale and a shift of its own."""
     moments = found.moments
-    if moments is None or found.tiles is None:
+    if moments is None or found.tiles is None or np.median(found.tiles.relative[found.compared]) < _PRECISE:
         return
     with np.errstate(invalid="ignore"):
         together = moments.correlations[moments.varying]

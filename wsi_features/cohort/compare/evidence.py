@@ -58,13 +58,18 @@ class ColumnDifference:
 
 @dataclass(frozen=True, slots=True)
 class Neighbours:
-    """Mean standardised cosine of a tile with the other side's tile at its own place, and at each place beside it, of `tiles`."""
+    """Mean standardised cosine of a tile with the other side's tile at its own place, and at each place beside it, of `tiles`.
+
+    `error_across` and `error_down` are the standard errors of the difference between opposite places.
+    """
 
     own: float
     left: float
     right: float
     above: float
     below: float
+    error_across: float
+    error_down: float
     tiles: int
 
 

@@ -18,53 +18,55 @@ Ints = npt.NDArray[np.int64]
 _MOST = 200
 
 
-def pairs_beside(corners: Floats) -> Ints:
-    """Numbers of the tiles left, right, above and below each of m tiles at `corners` (m, 2): (m, 4), -1 where there is none."""
-    steps = usual_step(corners), usual_step(corners[:, ::-1])
+def beside(corners: Floats) -> tuple[Ints, Ints]:
+    """Numbers (k, 2) of tiles at `corners` (m, 2) and the tiles one step to their right, and of tiles and those below."""
     place = {(x, y): number for number, (x, y) in enumerate(np.rint(corners).astype(np.int64).tolist())}
-    found = np.full((len(corners), 4), -1, np.int64)
-    for column, (dx, dy) in enumerate(((-1, 0), (1, 0), (0, -1), (0, 1))):
-        moved = np.rint(corners + np.array([dx * steps[0], dy * steps[1]])).astype(np.int64).tolist()
-        found[:, column] = [place.get((x, y), -1) for x, y in moved] if steps[column // 2] else -1
-    return found
+    found = []
+    for axis, step in enumerate((usual_step(corners), usual_step(corners[:, ::-1]))):
+        moved = corners.copy()
+        moved[:, axis] += step
+        next_to = [place.get((x, y), -1) for x, y in np.rint(moved).astype(np.int64).tolist()] if step else []
+        pairs = [(number, other) for number, other in enumerate(next_to) if other >= 0]
+        found.append(np.array(pairs, np.int64).reshape(-1, 2))
+    return found[0], found[1]
 
 
 def neighbours(one: StoredRows, two: StoredRows, pairs: Pairing, corners: Floats, sample: Sample) -> Neighbours | None:
-    """How alike tiles are to the other side's tiles beside them; None of fewer than 8 tiles that have opposite ones.
+    """How alike tiles are to the other side's tiles beside them; None where fewer than 8 tiles have any.
 
-    Reads at most 200 tiles of one side and 1,000 of the other. `corners` (m, 2) are those of the pairs.
+    Of two tiles side by side, each is compared with the other side's features of its neighbour: where both sides show
+    the same places, one likeness is as large as the other. Reads about 400 tiles of each side. `corners` (m, 2) are
+    those of the pairs.
     """
-    beside = pairs_beside(corners)
-    across, down = (beside[:, :2] >= 0).all(axis=1), (beside[:, 2:] >= 0).all(axis=1)
-    whole = np.flatnonzero(across & down)
-    if len(whole) < FEWEST:
-        whole = np.flatnonzero(across | down)
-    if len(whole) < FEWEST:
+    across, down = (_runs(found) for found in beside(corners))
+    if max(len(across), len(down)) < FEWEST:
         return None
-    picked = _runs(whole)
+    shown, place = np.unique(np.concatenate([across, down]), return_inverse=True)
     varying = varies(sample.one.astype(np.float64)) & varies(sample.two.astype(np.float64))
-    centre = _level(_rows(one, pairs.first[picked]), sample.one, varying)
-    near = np.concatenate([picked[:, None], beside[picked]], axis=1)
-    shown, place = np.unique(near[near >= 0], return_inverse=True)
-    other = _level(_rows(two, pairs.second[shown]), sample.two, varying)
-    likeness = np.full(near.shape, np.nan)
-    likeness[near >= 0] = np.einsum("ij,ij->i", centre[np.nonzero(near >= 0)[0]], other[place])
-    own, left, right, above, below = (_mean(likeness[:, k]) for k in range(5))
-    return Neighbours(own, left, right, above, below, len(picked))
+    first = _level(_rows(one, pairs.first[shown]), sample.one, varying)
+    second = _level(_rows(two, pairs.second[shown]), sample.two, varying)
+    places = place.reshape(-1, 2)
+    found = [_both_ways(first, second, part) for part in (places[: len(across)], places[len(across) :])]
+    own = float(np.nanmean(np.einsum("ij,ij->i", first, second)))
+    (right, left, far_across), (below, above, far_down) = found
+    return Neighbours(own, left, right, above, below, far_across, far_down, len(shown))
+
+
+def _both_ways(first: Floats, second: Floats, places: Ints) -> tuple[float, float, float]:
+    """Mean likeness of tiles to their neighbours ahead, of these to the tiles themselves, and the standard error of the difference; NaN of fewer than 8."""
+    if len(places) < FEWEST:
+        return float("nan"), float("nan"), float("nan")
+    ahead = np.einsum("ij,ij->i", first[places[:, 0]], second[places[:, 1]])
+    back = np.einsum("ij,ij->i", first[places[:, 1]], second[places[:, 0]])
+    return float(np.nanmean(ahead)), float(np.nanmean(back)), float(np.nanstd(ahead - back) / np.sqrt(len(places)))
 
 
 def _runs(numbers: Ints) -> Ints:
-    """At most 200 of them in four runs: tiles in a row lie in one chunk with those beside them."""
+    """At most 200 pairs in four runs: tiles in a row lie in one chunk with those beside them."""
     if len(numbers) <= _MOST:
         return numbers
     starts = np.linspace(0, len(numbers) - _MOST // 4, 6).astype(np.int64)[1:5]
-    return np.unique(np.concatenate([numbers[start : start + _MOST // 4] for start in starts]))
-
-
-def _mean(likeness: Floats) -> float:
-    """Over the tiles that have such a neighbour, NaN of fewer than 8."""
-    known = likeness[np.isfinite(likeness)]
-    return float(known.mean()) if len(known) >= FEWEST else float("nan")
+    return np.unique(np.concatenate([numbers[start : start + _MOST // 4] for start in starts]), axis=0)
 
 
 def _rows(features: StoredRows, rows: Ints) -> npt.NDArray[np.floating[Any]]:

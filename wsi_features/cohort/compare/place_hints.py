@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import numpy as np
-
 from wsi_features.cohort.compare.evidence import Evidence, Hint, Neighbours, Numbers
 
 _SURE = 0.9
 """Share of tiles that find themselves, from which on two sides show the same pixels."""
-_ASYMMETRY = 0.1
-"""Difference between opposite neighbours, as cosines of standardised features, that is no chance over a hundred tiles."""
+_ASYMMETRY, _ERRORS = 0.05, 4.0
+"""Difference between opposite neighbours, as cosines of standardised features and in its standard errors, that is no chance."""
 
 
 def place_hints(found: Evidence) -> Iterator[Hint]:
@@ -86,16 +84,15 @@ def _footprint(found: Evidence) -> Iterator[Hint]:
 
 def _displaced(beside: Neighbours) -> Iterator[Hint]:
     """Opposite neighbours are equally alike unless one side's pixels lie beside their positions."""
-    for one, two, low, high in (
-        ("left", "right", beside.left, beside.right),
-        ("above", "below", beside.above, beside.below),
-    ):
-        if not np.isfinite(low + high) or abs(high - low) < _ASYMMETRY:
-            continue
-        yield _beside(beside, (one, low), (two, high))
+    ways = (
+        (("left", beside.left), ("right", beside.right), beside.error_across),
+        (("above", beside.above), ("below", beside.below), beside.error_down),
+    )
+    for one, two, error in ways:
+        if abs(two[1] - one[1]) > max(_ASYMMETRY, _ERRORS * error):
+            yield _beside(beside, one, two)
 
 
-_BACK = {"left": "right", "right": "left", "above": "below", "below": "above"}
 _WHERE = {"left": "to the left of", "right": "to the right of", "above": "above", "below": "below"}
 
 

@@ -82,6 +82,7 @@ def test_parts_in_the_other_order_and_shuffled_columns_are_told_apart(
     turned = judge(features, np.concatenate([features[:, 10:], features[:, :10]], axis=1))
     (hint,) = (hint for hint in turned.hints if hint.kind == "order")
     assert hint.numbers["cut"] == 10
+    assert "B begins with A's columns from 10 on" in hint.text
     assert "permuted" in kinds(judge(features, features[:, rng.permutation(DIM)]))
 
 

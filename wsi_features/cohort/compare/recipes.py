@@ -11,7 +11,7 @@ from wsi_features.store import Provenance
 
 _PASSED_OVER = {
     *("fingerprint", "fingerprints", "format_version", "status", "slide_id", "slide_properties", "bad_tiles"),
-    *("column_names", "encoder", "imported", "stain_fit", "licence", "scanned_area"),
+    *("column_names", "encoder", "imported", "stain_fit", "licence", "scanned_area", "mpp_source"),
 }
 """What follows from the rest, or changes no number."""
 
@@ -36,9 +36,13 @@ class Difference:
 
 
 def recipe_differences(one: Provenance, two: Provenance) -> tuple[Difference, ...]:
-    """Every field that differs, sorted by name; recipes of tissue and tiles too, which decide which tiles there are."""
+    """Every field that differs, sorted by name; recipes of tissue and tiles too, which decide which tiles there are.
+
+    What an imported store does not know is no difference.
+    """
     first, second = dict(_fields(one)), dict(_fields(two))
-    names = sorted(first.keys() | second.keys())
+    known = first.keys() & second.keys() if one.imported or two.imported else first.keys() | second.keys()
+    names = sorted(known)
     return tuple(
         Difference(name, first.get(name), second.get(name)) for name in names if first.get(name) != second.get(name)
     )

@@ -217,6 +217,17 @@ def test_records_are_compared_field_by_field() -> None:
     }
 
 
+def test_what_an_imported_store_does_not_know_is_no_difference() -> None:
+    from wsi_features.store.layout import IMPORTED_VERSION
+
+    fields = provenance(precision="bf16").to_attributes()
+    kept = {
+        name: value for name, value in fields.items() if name not in ("weights_sha256", "device", "stain", "bounds")
+    }
+    other = type(provenance()).of_attributes(kept | {"imported": {"tool": "clam"}, "format_version": IMPORTED_VERSION})
+    assert [each.name for each in recipe_differences(provenance(), other)] == ["precision"]
+
+
 def test_differences_of_records_become_hints(features: Values, rng: np.random.Generator) -> None:
     one = side(features, made=provenance())
     two = side(

@@ -131,6 +131,15 @@ def test_microns_without_a_resolution_are_refused(tmp_path: Path, features: Valu
         pass
 
 
+def test_stores_of_one_file_are_compared_as_those_of_folders(tmp_path: Path, features: Values) -> None:
+    one = written(tmp_path / "a__b__c__0123abcd/s1.zarr", features, bad=3)
+    two = written(tmp_path / "other/s1.zarr.zip", features, bad=3)
+    assert two.path.is_file()
+    (path,) = collection(tmp_path / "other").paths.values()
+    found = against(one.path, path)
+    assert (found.verdict, int((~found.evidence.compared).sum())) == ("identical", 1)
+
+
 def test_a_folder_is_its_stores_or_its_files_and_one_without_any_is_refused(tmp_path: Path, features: Values) -> None:
     written(tmp_path / "stores/s1.zarr", features)
     assert list(collection(tmp_path / "stores").paths) == ["s1"]

@@ -125,7 +125,7 @@ def _parts(path: Path, metadata: Any, slide_id: str, groups: Sequence[int], colu
                 if part := batch.filter(ours):
                     yield _rows(slide_id, part.column(ROW)), _values(part, columns)
     except (pa.ArrowException, OSError) as error:
-        raise ScoreError.value(slide_id, str(path), one_line(error), "a table that can be read") from error
+        raise ScoreError.damaged(slide_id, str(path), one_line(error)) from error
 
 
 def _rows(slide_id: str, column: Any) -> npt.NDArray[np.int64]:

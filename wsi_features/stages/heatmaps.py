@@ -170,7 +170,7 @@ def _write_tiff(_: Cohort, slide: ScoredSlide, asked: HeatMapRequest, _row: Mani
         name = f"{slide.slide_id}.values.ome.tiff"
         _written(asked, name, lambda path: write_value_tiff(path, slide, downsample))
     scale = "" if slide.ground.mpp else ", without a resolution since that of the slide is unknown"
-    return [f"ome-tiff at a {downsample}th{scale}"]
+    return [f"ome-tiff at {downsample} level-0 pixels a pixel{scale}"]
 
 
 _WRITERS: dict[Target, Callable[[Cohort, ScoredSlide, HeatMapRequest, ManifestRow], list[str]]] = {

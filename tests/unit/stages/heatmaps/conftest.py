@@ -22,8 +22,8 @@ from wsi_features.store import FeatureStore, Provenance, StoreContent, StoreWrit
 
 __all__ = ["unflushed"]
 
-SLIDE, SPAN = (3072, 2304), 250
-CORNERS = ((0, 0), (3072 - SPAN, 0), (1001, 507), (0, 2304 - SPAN), (3072 - SPAN, 2304 - SPAN))
+SLIDE, SPAN = (1201, 903), 99
+CORNERS = ((0, 0), (1201 - SPAN, 0), (401, 207), (0, 903 - SPAN), (1201 - SPAN, 903 - SPAN))
 """Tiles in the corners of the slide and one anywhere, in raster order."""
 
 

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from wsi_features.errors import ScoreError
 from wsi_features.geometry import Mpp, SlidePx
 from wsi_features.recipe import Json
+from wsi_features.report.figures import tissue_outlined
 from wsi_features.report.heat import MOST_PIXELS, HeatMap, chosen_downsample, heat_levels, heat_map, heat_size
 from wsi_features.report.heat_colours import Ramp
 from wsi_features.report.heat_picture import Words, blended, framed
@@ -78,6 +79,8 @@ def picture(slide: ScoredSlide, ground: GroundPicture, opacity: float) -> bytes:
     size = slide.ground.size
     heat = slide.painted(slide.scores, max(1, max(size.width, size.height) // PICTURE_PX))
     image = blended(ground.rgb, heat, slide.ramp, 1.0 if ground.bare else opacity)
+    if ground.tissue is not None:
+        image = tissue_outlined(image, ground.tissue, size)
     per_pixel = size.width / image.shape[1]
     scored = f"{np.count_nonzero(np.isfinite(slide.raw)):,} of {len(slide.raw):,} tiles"
     words = Words(
@@ -117,17 +120,19 @@ def downsample_of(slide: ScoredSlide, downsample: int | None, mpp: float | None)
 def write_colour_tiff(path: Path, slide: ScoredSlide, downsample: int) -> None:
     """The scores in their colours, for every viewer."""
     levels = heat_levels(slide.painted(slide.scores, downsample))
-    write_heat_tiff(path, [slide.ramp.colours(level) for level in levels], _image(slide, downsample))
+    image = _image(slide, downsample, slide.scale_words())
+    write_heat_tiff(path, [slide.ramp.colours(level) for level in levels], image)
 
 
 def write_value_tiff(path: Path, slide: ScoredSlide, downsample: int) -> None:
     """The raw scores as float32, NaN where no tile is."""
-    write_heat_tiff(path, heat_levels(slide.painted(slide.raw, downsample)), _image(slide, downsample))
+    write_heat_tiff(path, heat_levels(slide.painted(slide.raw, downsample)), _image(slide, downsample, "raw scores"))
 
 
-def _image(slide: ScoredSlide, downsample: int) -> HeatImage:
+def _image(slide: ScoredSlide, downsample: int, words: str) -> HeatImage:
     mpp = Mpp(slide.ground.mpp * downsample) if slide.ground.mpp else None
-    note = f"{slide.column}, {slide.scale_words()}; {downsample} x {downsample} level-0 pixels a pixel"
+    made = f"{downsample} x {downsample} level-0 pixels a pixel; features {slide.store.fingerprint[:8]}"
+    note = f"{slide.column}, {words}; {made}"
     return HeatImage(slide.slide_id, mpp, note)
 
 

@@ -14,7 +14,7 @@ from wsi_features.config import Tuning
 from wsi_features.errors import ScoreError, SlideError
 from wsi_features.files import read_json
 from wsi_features.geometry import Mpp, Size
-from wsi_features.report.figures import fitted_thumbnail, tissue_outlined
+from wsi_features.report.figures import fitted_thumbnail
 from wsi_features.slides import content_fingerprint, thumbnail
 from wsi_features.stages.curate import thumbnail_of
 from wsi_features.stages.opened import opened
@@ -39,11 +39,14 @@ class Ground:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class GroundPicture:
-    """The slide as uint8 (h, w, 3); `bare` where it is white glass with an outline. `note` says what could not be read."""
+    """The slide as uint8 (h, w, 3), white where it could not be read: then `bare`, with the `tissue` mask to outline where
+    that is there, and `note` says why.
+    """
 
     rgb: Rgb
-    bare: bool
     note: str = ""
+    bare: bool = False
+    tissue: npt.NDArray[np.bool_] | None = None
 
 
 def ground_of(out: Outputs, store: FeatureStore) -> Ground:
@@ -57,7 +60,9 @@ def ground_of(out: Outputs, store: FeatureStore) -> Ground:
         return Ground(Size(level["width"], level["height"]), mpp)
     except (OSError, ValueError, LookupError, TypeError):
         width, height = (store.coords.max(axis=0) + about.span).tolist() if len(store) else (1, 1)
-        return Ground(Size(width, height), mpp, "the size of the slide is unknown, that of its tiles is taken")
+        return Ground(
+            Size(width, height), mpp, f"slide {about.slide_id!r}: its size is unknown, that of its tiles is taken"
+        )
 
 
 def ground_picture(
@@ -65,15 +70,15 @@ def ground_picture(
 ) -> GroundPicture:
     """The slide itself, which a remote one is copied for; else the thumbnail of the run; else an outline of the tissue."""
     try:
-        return GroundPicture(_of_slide(row, store, ground, tuning), bare=False)
+        return GroundPicture(_of_slide(row, store, ground, tuning))
     except SlideError as error:
         why = str(error)
     try:
         small = fitted_thumbnail(thumbnail_of(out, store), PICTURE_PX)
-        return GroundPicture(small, bare=False, note=f"{why} It is drawn on the thumbnail of the run.")
+        return GroundPicture(small, f"{why} Its map is drawn on the thumbnail of the run.")
     except SlideError:
-        outline = _outline(out, row.slide_id, ground)
-        return GroundPicture(outline, bare=True, note=f"{why} It is drawn without the slide.")
+        tissue = _tissue(out, row.slide_id, ground)
+        return GroundPicture(_glass(ground), f"{why} Its map is drawn without the slide.", bare=True, tissue=tissue)
 
 
 def _of_slide(row: ManifestRow, store: FeatureStore, ground: Ground, tuning: Tuning) -> Rgb:
@@ -91,14 +96,15 @@ def _of_slide(row: ManifestRow, store: FeatureStore, ground: Ground, tuning: Tun
         return thumbnail(row.slide_id, slide, 1.0, max(found.width, found.height) / PICTURE_PX)
 
 
-def _outline(out: Outputs, slide_id: str, ground: Ground) -> Rgb:
-    """White, with the outline of the tissue where its mask is there."""
+def _glass(ground: Ground) -> Rgb:
     shrink = max(1.0, max(ground.size.width, ground.size.height) / PICTURE_PX)
     shape = (max(1, round(ground.size.height / shrink)), max(1, round(ground.size.width / shrink)))
-    white = np.full((*shape, 3), 255, np.uint8)
+    return np.full((*shape, 3), 255, np.uint8)
+
+
+def _tissue(out: Outputs, slide_id: str, ground: Ground) -> npt.NDArray[np.bool_] | None:
     path = out.slide(slide_id, "tissue.png")
     try:
-        tissue = mask_from_png(path.read_bytes(), slide_id=slide_id, source=str(path), slide=ground.size)
+        return mask_from_png(path.read_bytes(), slide_id=slide_id, source=str(path), slide=ground.size).mask
     except (OSError, SlideError):
-        return white
-    return tissue_outlined(white, tissue.mask, ground.size)
+        return None

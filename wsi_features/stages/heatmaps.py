@@ -38,6 +38,10 @@ Target = Literal["png", "geojson", "ome-tiff"]
 TARGETS: tuple[Target, ...] = ("png", "geojson", "ome-tiff")
 
 
+Said = tuple[str, str]
+"""What was made of a slide, and a note on it or nothing."""
+
+
 @dataclass(frozen=True, slots=True)
 class HeatMapRequest:
     """What `wsi-features heatmap` is asked for; `slides` are all where none is named.
@@ -88,6 +92,7 @@ def heat_maps(out: Path, asked: HeatMapRequest) -> Iterator[Exported]:
         result = guarded(row.slide_id, "heatmap", partial(_one, cohort, source, asked, spread, row))
         useful |= result.status != "skipped"
         yield Exported(result.message, result.status == "failed")
+        yield from (Exported(f"note: {note}") for note in result.facts.get("notes", ()))
     if not useful:
         raise HeatMapError.nothing(str(out), source.where, [row.slide_id for row in cohort.manifest])
     if source.strangers:
@@ -125,11 +130,13 @@ def _one(
         why = "no tiles" if not len(store) else "no scores" if raw is None else f"no tile has a score `{source.column}`"
         return SlideResult("skipped", "heatmap", message=f"{row.slide_id}: {why}, left out")
     slide = _scored(cohort, store, source, asked, raw, spread)
-    said = [f"{row.slide_id}: {np.count_nonzero(np.isfinite(raw))} of {len(store)} tiles"]
-    said += [f"note: {slide.ground.note}"] if slide.ground.note else []
+    made, notes = [], [slide.ground.note]
     for kind in dict.fromkeys(asked.to):
-        said += _WRITERS[kind](cohort, slide, asked, row)
-    return SlideResult("ok", "heatmap", message="; ".join(said))
+        said, note = _WRITERS[kind](cohort, slide, asked, row)
+        made.append(said)
+        notes.append(note)
+    message = f"{row.slide_id}: {np.count_nonzero(np.isfinite(raw))} of {len(store)} tiles; {', '.join(made)}"
+    return SlideResult("ok", "heatmap", message=message, facts={"notes": [note for note in notes if note]})
 
 
 def _scored(
@@ -149,31 +156,31 @@ def _scored(
     return ScoredSlide(store, ground, source.column, raw, scores, known, asked.scaling, asked.over, colours)
 
 
-def _write_picture(cohort: Cohort, slide: ScoredSlide, asked: HeatMapRequest, row: ManifestRow) -> list[str]:
+def _write_picture(cohort: Cohort, slide: ScoredSlide, asked: HeatMapRequest, row: ManifestRow) -> Said:
     ground = ground_picture(cohort.out, row, slide.store, slide.ground, asked.tuning)
     image = picture(slide, ground, asked.opacity)
     _written(asked, f"{slide.slide_id}.png", lambda path: _bytes(path, image))
-    return ["png", *([f"note: {ground.note}"] if ground.note else [])]
+    return "png", ground.note
 
 
-def _write_geojson(_: Cohort, slide: ScoredSlide, asked: HeatMapRequest, _row: ManifestRow) -> list[str]:
+def _write_geojson(_: Cohort, slide: ScoredSlide, asked: HeatMapRequest, _row: ManifestRow) -> Said:
     cuts, shares = sorted(asked.thresholds or asked.quantiles), bool(asked.quantiles)
     lines = geojson_lines(slide, cuts, asked.kind, shares=shares, columns=asked.with_columns)
     _written(asked, f"{slide.slide_id}.geojson", lambda path: _bytes(path, "".join(f"{x}\n" for x in lines).encode()))
-    return ["geojson"]
+    return "geojson", ""
 
 
-def _write_tiff(_: Cohort, slide: ScoredSlide, asked: HeatMapRequest, _row: ManifestRow) -> list[str]:
+def _write_tiff(_: Cohort, slide: ScoredSlide, asked: HeatMapRequest, _row: ManifestRow) -> Said:
     downsample = downsample_of(slide, asked.downsample, asked.mpp)
     _written(asked, f"{slide.slide_id}.ome.tiff", lambda path: write_colour_tiff(path, slide, downsample))
     if asked.values:
         name = f"{slide.slide_id}.values.ome.tiff"
         _written(asked, name, lambda path: write_value_tiff(path, slide, downsample))
-    scale = "" if slide.ground.mpp else ", without a resolution since that of the slide is unknown"
-    return [f"ome-tiff at {downsample} level-0 pixels a pixel{scale}"]
+    note = "" if slide.ground.mpp else f"slide {slide.slide_id!r}: its resolution is unknown, so its OME-TIFF has none"
+    return f"ome-tiff of {downsample} level-0 px a pixel", note
 
 
-_WRITERS: dict[Target, Callable[[Cohort, ScoredSlide, HeatMapRequest, ManifestRow], list[str]]] = {
+_WRITERS: dict[Target, Callable[[Cohort, ScoredSlide, HeatMapRequest, ManifestRow], Said]] = {
     "png": _write_picture,
     "geojson": _write_geojson,
     "ome-tiff": _write_tiff,

@@ -17,7 +17,7 @@ from wsi_features.cli.main import run_command
 from wsi_features.cohort.marks import Marks, write_marks
 from wsi_features.cohort.outputs import Outputs
 from wsi_features.errors import HeatMapError, ScoreTableError
-from wsi_features.report.figures import decoded
+from wsi_features.report.figures import OUTLINE, decoded, encoded
 
 from .conftest import CORNERS, SLIDE, SPAN, Run, TiledSlide
 
@@ -87,13 +87,20 @@ def test_a_slide_that_is_gone_or_another_is_told_and_its_map_drawn_alone(
     if other:
         tifffile.imwrite(path, np.zeros((*SLIDE, 3), np.uint8), tile=(256, 256))
     run = run_of(s1=TiledSlide(path))
-    (said,) = run.made("png", "geojson", scores=run.table({"s1": [1, 2, 3, 4, 5]}))
-    assert not said.failed
+    tissue = np.zeros((9, 12), np.uint8)
+    tissue[2:6, 3:10] = 255
+    png = Outputs(run.out).slide("s1", "tissue.png")
+    png.parent.mkdir(parents=True)
+    png.write_bytes(encoded(np.repeat(tissue[:, :, None], 3, axis=2), "png"))
+    said, note = run.made("png", "geojson", scores=run.table({"s1": [1, 2, 3, 4, 5]}))
+    assert (said.said, said.failed, note.failed) == ("s1: 5 of 5 tiles; png, geojson", False, False)
     why = f"{str(path)!r} is not the slide that its features are of: it has 903 x 1201 pixels, wanted 1201 x 903"
     why = why if other else f"no file at {str(path)!r}"
-    assert why in said.said
-    assert said.said.endswith("drawn without the slide.; geojson")
-    assert (run.maps / "s1.png").is_file()
+    assert why in note.said
+    assert note.said.endswith("Its map is drawn without the slide.")
+    picture = decoded((run.maps / "s1.png").read_bytes())
+    (outlined,) = boxes((picture == OUTLINE).all(axis=2), 1)
+    assert (outlined[2] - outlined[0], outlined[3] - outlined[1]) == pytest.approx((7 * 100, 4 * 100), abs=5)
 
 
 def test_scores_of_another_store_fail_alone(run_of: RunOf) -> None:
@@ -170,9 +177,9 @@ def test_a_measured_column_or_marks_are_scores_too(run_of: RunOf) -> None:
 def test_imported_tiles_of_an_unknown_slide_are_drawn_as_far_as_they_reach(run_of: RunOf) -> None:
     unknown = dict.fromkeys(("slide_size", "mpp_native", "slide_fingerprint"))
     run = run_of(s1=TiledSlide(said=unknown | {"imported": {"tool": "clam"}, "format_version": 2, "bounds": None}))
-    (said,) = run.made("png", "ome-tiff", scores=run.table({"s1": [1, 2, 3, 4, 5]}), downsample=10)
-    assert "the size of the slide is unknown, that of its tiles is taken" in said.said
-    assert "without a resolution" in said.said
+    _, *notes = run.made("png", "ome-tiff", scores=run.table({"s1": [1, 2, 3, 4, 5]}), downsample=10)
+    assert notes[0].said == "note: slide 's1': its size is unknown, that of its tiles is taken"
+    assert notes[-1].said == "note: slide 's1': its resolution is unknown, so its OME-TIFF has none"
     with openslide.OpenSlide(run.maps / "s1.ome.tiff") as slide:
         assert slide.dimensions == (121, 91)
         assert "openslide.mpp-x" not in slide.properties
@@ -226,7 +233,7 @@ def test_the_command_says_a_line_a_slide_and_fails_for_one(
     assert run_command([*command, "--out", str(run.maps)]) == 1
     said = capsys.readouterr()
     assert said.out.splitlines() == [
-        "s1: 2 of 5 tiles; geojson; ome-tiff at 16 level-0 pixels a pixel",
+        "s1: 2 of 5 tiles; geojson, ome-tiff of 16 level-0 px a pixel",
         "glass: no tiles, left out",
         "s3: no scores, left out",
         "note: 1 scored slides are not in the cohort: else",

@@ -191,6 +191,7 @@ def test_imported_tiles_of_an_unknown_slide_are_drawn_as_far_as_they_reach(run_o
         ({"downsample": 4, "mpp": 2.0}, "`--downsample` and `--mpp`"),
         ({"thresholds": (1.0,), "quantiles": (0.5,)}, "`--threshold` and `--quantile`"),
         ({"quantiles": (90.0,)}, "shares between 0 and 1"),
+        ({"thresholds": (float("nan"),)}, "`--threshold` is"),
         ({"ends": (1.0, 1.0)}, "a lower and a higher value"),
         ({"colours": "rainbow"}, "one of turbo"),
         ({"slides": ("s9",)}, "no slide 's9'"),

@@ -101,6 +101,15 @@ def heat_maps(out: Path, asked: HeatMapRequest) -> Iterator[Exported]:
 
 
 def _check(asked: HeatMapRequest) -> None:
+    tiff = {"--downsample": asked.downsample, "--mpp": asked.mpp, "--values": asked.values}
+    objects = {"--threshold": asked.thresholds, "--quantile": asked.quantiles, "--with-columns": asked.with_columns}
+    for target, options in (("ome-tiff", tiff), ("geojson", objects)):
+        for option in (option for option, given in options.items() if given and target not in asked.to):
+            raise HeatMapError.needs(option, target)
+    _check_values(asked)
+
+
+def _check_values(asked: HeatMapRequest) -> None:
     if asked.downsample and asked.mpp:
         raise HeatMapError.two_of("--downsample", "--mpp")
     if asked.thresholds and asked.quantiles:

@@ -16,8 +16,10 @@ import tifffile
 from wsi_features.cli.main import run_command
 from wsi_features.cohort.marks import Marks, write_marks
 from wsi_features.cohort.outputs import Outputs
+from wsi_features.config import Tuning
 from wsi_features.errors import HeatMapError, ScoreTableError
 from wsi_features.report.figures import OUTLINE, decoded, encoded
+from wsi_features.slides import content_fingerprint
 
 from .conftest import CORNERS, SLIDE, SPAN, Run, TiledSlide
 
@@ -201,7 +203,14 @@ def test_imported_tiles_of_an_unknown_slide_are_drawn_as_far_as_they_reach(run_o
 def test_what_cannot_be_meant_is_refused(run_of: RunOf, asked: dict[str, Any], why: str) -> None:
     run = run_of(s1=TiledSlide())
     with pytest.raises(HeatMapError, match=why):
-        run.made("png", scores=run.table({"s1": [1]}), **asked)
+        run.made("png", "geojson", "ome-tiff", scores=run.table({"s1": [1]}), **asked)
+
+
+@pytest.mark.parametrize("asked", [{"values": True}, {"mpp": 8.0}, {"quantiles": (0.5,)}, {"with_columns": True}])
+def test_an_option_of_files_that_are_not_made_is_refused(run_of: RunOf, asked: dict[str, Any]) -> None:
+    run = run_of(s1=TiledSlide())
+    with pytest.raises(HeatMapError, match=r"which was not asked for\. Add that"):
+        run.made("png", column="focus", **asked)
 
 
 def test_a_map_that_memory_could_not_hold_is_refused_with_one_that_it_can(run_of: RunOf) -> None:
@@ -250,3 +259,16 @@ def test_a_table_that_is_none_ends_the_command_with_2(run_of: RunOf, tmp_path: P
     (tmp_path / "scores.csv").write_text("slide_id,row,p\ns1,zero,1\n")
     with pytest.raises(ScoreTableError, match="line 2"):
         run.made("png", scores=tmp_path / "scores.csv")
+
+
+def test_a_remote_slide_is_copied_drawn_on_and_forgotten(run_of: RunOf, slide_file: Path, tmp_path: Path) -> None:
+    import fsspec
+
+    memory = fsspec.filesystem("memory")
+    memory.pipe_file("/slides/s1.tif", slide_file.read_bytes())
+    fingerprint = content_fingerprint(slide_file)
+    run = run_of(s1=TiledSlide("memory://slides/s1.tif", said={"slide_fingerprint": fingerprint}))
+    (said,) = run.made("png", column="focus", opacity=0.0, tuning=Tuning(scratch=str(tmp_path / "scratch")))
+    memory.rm("/slides", recursive=True)
+    assert said.said == "s1: 5 of 5 tiles; png"
+    assert list((tmp_path / "scratch").iterdir()) == []

@@ -144,7 +144,10 @@ def _one(
     slide = _scored(cohort, store, source, asked, raw, spread)
     made, notes = [], [slide.ground.note]
     for kind in dict.fromkeys(asked.to):
-        said, note = _WRITERS[kind](cohort, slide, asked, row)
+        try:
+            said, note = _WRITERS[kind](cohort, slide, asked, row)
+        except OSError as error:
+            raise HeatMapError.unwritable(str(asked.folder), error.strerror or str(error)) from error
         made.append(said)
         notes.append(note)
     message = f"{row.slide_id}: {np.count_nonzero(np.isfinite(raw))} of {len(store)} tiles; {', '.join(made)}"

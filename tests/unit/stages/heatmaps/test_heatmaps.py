@@ -159,7 +159,7 @@ class TestGeoJson:
 
 
 def test_a_measured_column_or_marks_are_scores_too(run_of: RunOf) -> None:
-    run = run_of(s1=TiledSlide())
+    run = run_of(s1=TiledSlide(form=".zarr.zip"))
     run.made("geojson", column="focus")
     values = np.float32([[0, 9], [1, 8], [2, 7], [3, 6], [4, 5]])
     store = run.store("s1")
@@ -252,6 +252,14 @@ def test_the_command_says_a_line_a_slide_and_fails_for_one(
     assert sorted(path.name for path in run.maps.iterdir()) == ["s1.geojson", "s1.ome.tiff"]
     assert run_command([*command, "--out", str(run.maps), "--slide", "s3"]) == 2
     assert "has no score of any slide asked for" in capsys.readouterr().err
+
+
+def test_a_folder_that_takes_no_file_is_named(run_of: RunOf) -> None:
+    run = run_of(s1=TiledSlide())
+    (run.maps / "s1.geojson").mkdir(parents=True)
+    with pytest.raises(HeatMapError, match=r"cannot be written into '.*/maps' \(Is a directory\)"):
+        run.made("geojson", column="focus")
+    assert [path.name for path in run.maps.iterdir()] == ["s1.geojson"]
 
 
 def test_a_table_that_is_none_ends_the_command_with_2(run_of: RunOf, tmp_path: Path) -> None:

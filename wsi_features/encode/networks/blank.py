@@ -13,7 +13,7 @@ _FILLS = {
     *(torch.Tensor.uniform_, torch.Tensor.normal_, torch.Tensor.erfinv_, torch.Tensor.clamp_),
     *(torch.Tensor.mul_, torch.Tensor.add_, torch.Tensor.zero_, torch.Tensor.fill_),
 }
-"""What constructors set initial numbers with, in place."""
+"""What timm sets initial numbers with, in place; those of torch's own layers take no time on meta."""
 
 
 class _Blank(TorchFunctionMode):

@@ -173,6 +173,7 @@ def test_slides_in_other_shards_than_before_are_not_redone(project: Project, nam
     assert list(project.status()) == list(names)
 
 
+@pytest.mark.ci
 def test_a_broken_slide_fails_the_run_but_not_the_others_until_it_is_repaired(project: Project) -> None:
     whole = (project.slides / "d.svs").read_bytes()
     (project.folder / "d.svs").write_bytes(whole[:1000])

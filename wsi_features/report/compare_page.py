@@ -12,8 +12,7 @@ from wsi_features.cohort.compare.evidence import Hint
 from wsi_features.cohort.compare.summary import EDGES, Counts, FarTile, SlideSummary, total
 from wsi_features.cohort.compare.verdict import IDENTICAL, ORDER, PIXELS, ROUNDING, TRANSFORMED, verdict_counts
 from wsi_features.report.figures import encoded
-from wsi_features.report.html import Picture, environment, page_style, picture
-from wsi_features.resources import share
+from wsi_features.report.html import Picture, page_style, page_template, picture
 
 Rgb = npt.NDArray[np.uint8]
 
@@ -67,12 +66,11 @@ class _SharedHint:
 
 def render_comparison(page: ComparePage) -> str:
     """The whole page. Equal comparisons give equal text."""
-    template = environment().from_string(share("resources", "report", "compare.html.j2").read_text(encoding="utf-8"))
     matched, shuffled = (total([getattr(s, name) for s in page.slides]) for name in ("matched", "shuffled"))
-    return template.render(
+    return page_template("compare").render(
         page=page,
         css=page_style(),
-        explained=_EXPLAINED.get(page.verdict, _OTHERWISE),
+        explained=_explained(page),
         tone=_TONES.get(page.verdict, "failed"),
         tones={name: _TONES.get(name, "failed") for name in ORDER},
         verdicts=verdict_counts(page.slides),
@@ -138,6 +136,13 @@ def _decades() -> list[tuple[int, int]]:
 
 def _between(k: int) -> str:
     return f"below {EDGES[0]:.1g}" if k == 0 else f"from {EDGES[k - 1]:.2g} to {EDGES[k]:.2g}"
+
+
+def _explained(page: ComparePage) -> str:
+    """What the verdict means; of slides with several it is that of the one where both sides are farthest apart."""
+    several = "Of the slide that is farthest apart: " if len(verdict_counts(page.slides)) > 1 else ""
+    text = _EXPLAINED.get(page.verdict, _OTHERWISE)
+    return several + (text[0].lower() + text[1:] if several else text)
 
 
 def _by_reason(why: Mapping[str, str]) -> list[tuple[str, list[str]]]:

@@ -34,6 +34,7 @@
         ├── LabelError              labels
         ├── BagError                bags
         ├── SplitError              split
+        ├── TrainingError           training
         ├── TissueModelError        tissue_model
         └── EncoderError            encoder
             ├── UnknownEncoderError
@@ -74,6 +75,7 @@ from wsi_features.errors.stain import StainContractError, StainFitError, StainKi
 from wsi_features.errors.store import ArtifactError, ClaimedError, StorageError, StoreError
 from wsi_features.errors.tissue import AnnotationError, SegmentationError
 from wsi_features.errors.tissue_models import TissueModelError, TissueModelSlideError
+from wsi_features.errors.training import TrainingError
 from wsi_features.errors.weights import HubError, MissingWeightsError, WeightsStoreError
 
 __all__ = [
@@ -118,6 +120,7 @@ __all__ = [
     "TileReadError",
     "TissueModelError",
     "TissueModelSlideError",
+    "TrainingError",
     "UnknownEncoderError",
     "UsageError",
     "WeightsError",

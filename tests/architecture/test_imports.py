@@ -27,7 +27,7 @@ MAY_IMPORT = {
     "encode": {"errors", "geometry", "recipe", "resources", "files", "tiles", "stain"},
     "store": {"errors", "geometry", "recipe", "files", "tiles"},
     "cohort": {"errors", "geometry", "recipe", "files", "slides", "store", "tiles"},
-    "mil": {"errors", "recipe", "store", "cohort", "tiles"},
+    "mil": {"errors", "recipe", "files", "store", "cohort", "tiles"},
     "report": {"errors", "geometry", "recipe", "resources", "cohort", "store"},
     "config": {"errors", "recipe", "encode", "stain", "tiles", "tissue"},
     "generated": {"cohort", "config", "encode", "files"},
@@ -79,7 +79,7 @@ HEAVY = {
 }
 """Which parts may import a heavy library, and then only inside functions."""
 
-NETWORKS = ("encode/networks/", "tissue/learned/networks/")
+NETWORKS = ("encode/networks/", "tissue/learned/networks/", "mil/training/networks/")
 """Their modules define classes of torch, and are themselves imported inside functions: when their network is made."""
 
 

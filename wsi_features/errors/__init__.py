@@ -37,6 +37,7 @@
         ├── LabelError              labels
         ├── BagError                bags
         ├── SplitError              split
+        ├── TrainingError           training
         ├── ScoreTableError         score_table
         ├── HeatMapError            heatmap
         ├── TissueModelError        tissue_model
@@ -81,6 +82,7 @@ from wsi_features.errors.stain import StainContractError, StainFitError, StainKi
 from wsi_features.errors.store import ArtifactError, ClaimedError, StorageError, StoreError
 from wsi_features.errors.tissue import AnnotationError, SegmentationError
 from wsi_features.errors.tissue_models import TissueModelError, TissueModelSlideError
+from wsi_features.errors.training import TrainingError
 from wsi_features.errors.weights import HubError, MissingWeightsError, WeightsStoreError
 
 __all__ = [
@@ -130,6 +132,7 @@ __all__ = [
     "TileReadError",
     "TissueModelError",
     "TissueModelSlideError",
+    "TrainingError",
     "UnknownEncoderError",
     "UsageError",
     "WeightsError",

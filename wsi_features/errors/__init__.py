@@ -17,6 +17,7 @@
     │   ├── NonFiniteFeaturesError  non_finite
     │   ├── SlideScaleError         scale
     │   ├── ArtifactError           artifact
+    │   ├── ScoreError              scores
     │   ├── ClaimedError            claimed
     │   └── StoreError              store
     ├── DeviceLostError             the job fails: device_lost             exit 3
@@ -34,6 +35,7 @@
         ├── LabelError              labels
         ├── BagError                bags
         ├── SplitError              split
+        ├── ScoreTableError         score_table
         ├── TissueModelError        tissue_model
         └── EncoderError            encoder
             ├── UnknownEncoderError
@@ -69,6 +71,7 @@ from wsi_features.errors.mil import BagError, LabelError, SplitError
 from wsi_features.errors.programs import LibraryError, ProgramError
 from wsi_features.errors.prompts import PromptError
 from wsi_features.errors.remote import RemoteSlideError
+from wsi_features.errors.scores import ScoreError, ScoreTableError
 from wsi_features.errors.slides import CrashError, ResolutionError, SlideFileError, TileReadError
 from wsi_features.errors.stain import StainContractError, StainFitError, StainKindError, StainTargetError
 from wsi_features.errors.store import ArtifactError, ClaimedError, StorageError, StoreError
@@ -103,6 +106,8 @@ __all__ = [
     "RemoteSlideError",
     "ResolutionError",
     "ScaleContractError",
+    "ScoreError",
+    "ScoreTableError",
     "SegmentationError",
     "SlideError",
     "SlideFileError",

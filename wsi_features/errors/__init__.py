@@ -36,6 +36,7 @@
         ├── BagError                bags
         ├── SplitError              split
         ├── ScoreTableError         score_table
+        ├── TrainingFolderError     training
         ├── TissueModelError        tissue_model
         └── EncoderError            encoder
             ├── UnknownEncoderError
@@ -77,6 +78,7 @@ from wsi_features.errors.stain import StainContractError, StainFitError, StainKi
 from wsi_features.errors.store import ArtifactError, ClaimedError, StorageError, StoreError
 from wsi_features.errors.tissue import AnnotationError, SegmentationError
 from wsi_features.errors.tissue_models import TissueModelError, TissueModelSlideError
+from wsi_features.errors.training_folder import TrainingFolderError
 from wsi_features.errors.weights import HubError, MissingWeightsError, WeightsStoreError
 
 __all__ = [
@@ -123,6 +125,7 @@ __all__ = [
     "TileReadError",
     "TissueModelError",
     "TissueModelSlideError",
+    "TrainingFolderError",
     "UnknownEncoderError",
     "UsageError",
     "WeightsError",

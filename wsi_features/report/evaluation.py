@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -38,6 +39,30 @@ def roc_curve(positive: Bools, score: Floats) -> tuple[Floats, Floats]:
     last = np.flatnonzero(np.append(np.diff(score[order]) != 0, True))
     true, false = np.cumsum(positive[order])[last], np.cumsum(~positive[order])[last]
     return np.append(0.0, false / false[-1]), np.append(0.0, true / true[-1])
+
+
+def mean_roc(positive: Bools, score: Floats, fold: Ints) -> tuple[Floats, Floats]:
+    """The mean of the folds' curves, each counting as its pairs of a positive and another bag do; empty without such a pair.
+
+    Only scores of one fold are compared, so the area under it is the AUC over all pairs within folds.
+    """
+    parts = [fold == one for one in np.unique(fold)]
+    parts = [part for part in parts if 0 < np.count_nonzero(positive[part]) < np.count_nonzero(part)]
+    if not parts:
+        return np.zeros(0), np.zeros(0)
+    curves = [roc_curve(positive[part], score[part]) for part in parts]
+    weights = [np.count_nonzero(positive[part]) * np.count_nonzero(~positive[part]) for part in parts]
+    x = np.unique(np.concatenate([curve[0] for curve in curves]))
+    before = np.average([_height(*curve, x, "left") for curve in curves], axis=0, weights=weights)
+    after = np.average([_height(*curve, x, "right") for curve in curves], axis=0, weights=weights)
+    return np.repeat(x, 2), np.stack([before, after], axis=1).ravel()
+
+
+def _height(x: Floats, y: Floats, at: Floats, side: Literal["left", "right"]) -> Floats:
+    """The height of a curve at some places, where it rises straight up that of its foot (left) or of its top (right)."""
+    here = np.searchsorted(x, at, side) - (side == "right")
+    slope = np.interp(at, x, y)
+    return np.where(x[here] == at, y[here], slope)
 
 
 def confusion(truth: Ints, said: Ints, classes: int) -> Ints:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from wsi_features.report.evaluation import higher_half, kaplan_meier, log_rank, misordered, roc_curve
+from wsi_features.report.evaluation import higher_half, kaplan_meier, log_rank, mean_roc, misordered, roc_curve
 from wsi_features.report.plots import Axis, Caption, Curve, Plot, Point, around, plotted
 from wsi_features.report.training_model import FoldRow, Predicted, TrainingReport
 
@@ -53,11 +53,12 @@ def roc_plot(report: TrainingReport) -> Plot | None:
         curves += [Curve("fold", np.zeros(0), np.zeros(0), "each fold")] if len(curves) > 1 else []
     for place, k in enumerate(shown):
         name = f"{report.names[k]} against {'the rest' if len(report.names) > 2 else report.names[1 - k]}"
-        curves.append(Curve(f"l{place}", *roc_curve(truth == k, found.outputs[:, k]), name))
+        curves.append(Curve(f"l{place}", *mean_roc(truth == k, found.outputs[:, k], found.fold), name))
+    together = "The mean of the folds, each counted by its pairs: the area below is the AUC. " if report.folds else ""
     caption = Caption(
         "ROC curve" + ("s" if len(shown) > 1 else ""),
-        f"Receiver operating characteristic of {report.scores[0].said}, all test predictions together.",
-        "All test predictions together; the nearer to the top left corner the better.",
+        f"Receiver operating characteristic: {report.scores[0].said}.",
+        f"{together}The nearer to the top left corner the better.",
     )
     axes = Axis("1 \N{MINUS SIGN} specificity (false positives)", 0, 1), Axis("sensitivity (true positives)", 0, 1)
     return plotted(caption, axes, curves)
@@ -112,19 +113,39 @@ def learning_plot(fold: FoldRow) -> Plot | None:
     """The losses of one fold an epoch, and the epoch that was kept."""
     if not fold.train_loss:
         return None
+    if fold.strengths:
+        return _strength_plot(fold)
     epochs = np.arange(1, len(fold.train_loss) + 1, dtype=np.float64)
     train, val = np.array(fold.train_loss), np.array(fold.val_loss)
-    low, high = around(train, val)
-    low = max(0.0, low) if min(train.min(), np.nanmin(val, initial=0.0)) >= 0 else low
     best = float(fold.best_epoch)
-    curves = [Curve("l0", epochs, train, "training"), Curve("l1", epochs[: len(val)], val, "validation")]
-    curves.append(Curve("kept", np.array([best, best]), np.array([low, high]), "kept epoch"))
-    points = [Point("best", best, float(val[fold.best_epoch - 1]))] if 0 < best <= len(val) else []
     caption = Caption(
         f"{fold.name}: epoch {fold.best_epoch} of {len(epochs)} kept",
         f"{fold.name}: loss in training and validation over {len(epochs)} epochs; epoch {fold.best_epoch} was kept.",
     )
-    return plotted(caption, (Axis("epoch", 1, max(2, len(epochs))), Axis("loss", low, high)), curves, points, (330, 230))
+    return _losses(caption, Axis("epoch", 1, max(2, len(epochs))), (epochs, train, val), best, "kept epoch")
+
+
+def _strength_plot(fold: FoldRow) -> Plot:
+    """The same over the strengths of L2 that a linear probe tried."""
+    x = np.log10(np.array(fold.strengths))
+    kept = fold.strengths[fold.best_epoch - 1]
+    caption = Caption(
+        f"{fold.name}: L2 of {kept:g} kept",
+        f"{fold.name}: loss in training and validation for {len(x)} strengths of L2; {kept:g} was kept.",
+    )
+    axis = Axis("strength of L2, power of ten", *around(x, room=0))
+    return _losses(caption, axis, (x, np.array(fold.train_loss), np.array(fold.val_loss)), math.log10(kept), "kept")
+
+
+def _losses(caption: Caption, axis: Axis, lines: tuple[Floats, Floats, Floats], kept: float, said: str) -> Plot:
+    """Losses in training and validation along `axis`, and which of them was kept."""
+    x, train, val = lines
+    low, high = around(train, val)
+    low = max(0.0, low) if min(np.nanmin(train), np.nanmin(val)) >= 0 else low
+    curves = [Curve("l0", x, train, "training"), Curve("l1", x, val, "validation")]
+    curves.append(Curve("kept", np.array([kept, kept]), np.array([low, high]), said))
+    points = [Point("best", kept, float(val[np.argmin(np.abs(x - kept))]))]
+    return plotted(caption, (axis, Axis("loss", low, high)), curves, points, (300, 230))
 
 
 def mistakes(report: TrainingReport) -> tuple[Mistake, ...]:

@@ -29,7 +29,10 @@ class Score:
 
 @dataclass(frozen=True, slots=True)
 class FoldRow:
-    """One fold: bags to train, validate and test on, the chosen epoch (from 1), losses an epoch, and the first metric."""
+    """One fold: bags to train, validate and test on, the chosen epoch (from 1), losses an epoch, and the first metric.
+
+    `strengths` are of L2, one a loss, where a linear probe tried them instead of epochs.
+    """
 
     name: str
     train: int
@@ -39,6 +42,7 @@ class FoldRow:
     train_loss: tuple[float, ...]
     val_loss: tuple[float, ...]
     value: float
+    strengths: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)

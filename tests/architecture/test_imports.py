@@ -77,7 +77,11 @@ HEAVY = {
 }
 """Which parts may import a heavy library, and then only inside functions."""
 
-NETWORKS = (PACKAGE / "encode" / "networks", PACKAGE / "tissue" / "learned" / "networks")
+NETWORKS = (
+    PACKAGE / "encode" / "networks",
+    PACKAGE / "tissue" / "learned" / "networks",
+    PACKAGE / "mil" / "training" / "networks",
+)
 """Their modules define classes of torch, and are themselves imported inside functions: when their network is made."""
 
 

@@ -35,6 +35,7 @@
         ├── LabelError              labels
         ├── BagError                bags
         ├── SplitError              split
+        ├── TrainingError           training
         ├── ScoreTableError         score_table
         ├── TrainingFolderError     training
         ├── TissueModelError        tissue_model
@@ -79,6 +80,7 @@ from wsi_features.errors.store import ArtifactError, ClaimedError, StorageError,
 from wsi_features.errors.tissue import AnnotationError, SegmentationError
 from wsi_features.errors.tissue_models import TissueModelError, TissueModelSlideError
 from wsi_features.errors.training_folder import TrainingFolderError
+from wsi_features.errors.training import TrainingError
 from wsi_features.errors.weights import HubError, MissingWeightsError, WeightsStoreError
 
 __all__ = [
@@ -126,6 +128,7 @@ __all__ = [
     "TissueModelError",
     "TissueModelSlideError",
     "TrainingFolderError",
+    "TrainingError",
     "UnknownEncoderError",
     "UsageError",
     "WeightsError",

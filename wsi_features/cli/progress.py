@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import click
 
@@ -56,6 +56,64 @@ def byte_bar(label: str, total: int) -> Iterator[Callable[[int], None]]:
     with Bars(*columns, console=Console(stderr=True)) as bars:
         task = bars.add_task(label, total=total)
         yield lambda read: bars.advance(task, read)
+
+
+@contextmanager
+def fold_progress(folds: int) -> Iterator[Callable[[int, Epoch], None]]:
+    """A line for each fold that has ended, and on a terminal a bar with the epoch at work."""
+    told = Folds()
+    if not sys.stderr.isatty():
+        yield told
+        told.ended()
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as Bars
+
+    columns = (TextColumn("training"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.fields[detail]}"))
+    with Bars(*columns, console=Console(stderr=True), transient=True) as bars:
+        task = bars.add_task("training", total=folds, detail="")
+
+        def tell(fold: int, epoch: Epoch) -> None:
+            told(fold, epoch)
+            bars.update(task, completed=fold, detail=f"fold {fold}, epoch {epoch.number + 1}, validation loss {epoch.val_loss:.3f}")
+
+        yield tell
+    told.ended()
+
+
+class Epoch(Protocol):
+    """One pass over the training bags."""
+
+    number: int
+    val_loss: float
+    val_metric: float
+
+
+class Folds:
+    """Tells a line of each fold when the next one begins."""
+
+    def __init__(self) -> None:
+        self._fold: int | None = None
+        self._epochs: list[Epoch] = []
+
+    def __call__(self, fold: int, epoch: Epoch) -> None:
+        """One epoch further."""
+        if fold != self._fold:
+            self.ended()
+            self._fold, self._epochs = fold, []
+        self._epochs.append(epoch)
+
+    def ended(self) -> None:
+        """Tell the fold that was at work."""
+        if self._fold is None:
+            return
+        best = min(self._epochs, key=lambda epoch: epoch.val_loss)
+        click.echo(
+            f"fold {self._fold}: {len(self._epochs)} epochs, kept number {best.number + 1} with validation loss "
+            f"{best.val_loss:.3f}"
+        )
+        self._fold = None
 
 
 class Lines:

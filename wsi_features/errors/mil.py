@@ -171,3 +171,11 @@ class SplitError(UsageError):
             f"folds {path!r}: `{column}` holds {_some(found) or 'nothing'} for the bags, and two folds are the least. Check that "
             "its ids are those of the bags."
         )
+
+    @classmethod
+    def tested_twice(cls, path: str, bag: str) -> SplitError:
+        """Repeated random splits."""
+        return cls(
+            f"folds {path!r}: bag {bag!r} is tested in more than one fold, so folds are no parts of one cohort. Give the "
+            "columns of one repetition, and train once for each."
+        )

@@ -31,7 +31,8 @@ def folds_of(
 
     `groups` are names (bags,) that no fold may divide, by what they are: {"patient_id": dataset.groups()}. Where a fold
     names nobody for validation, some of its training groups are drawn with `seed`. Raises SplitError for a patient or
-    group in two parts, for a word that is no part, and for a part without a bag; LabelError for an unreadable table.
+    group in two parts, a bag that two folds test, a word that is no part, and a part without a bag; LabelError for an
+    unreadable table.
     """
     table = read_table(path)
     columns = sorted(filter(_NUMBERED.fullmatch, table.columns), key=lambda name: int(name.rpartition("_")[2]))
@@ -43,6 +44,9 @@ def folds_of(
         _split(table.path, column, parts, dataset, groups, seed)
         for column, parts in zip(columns or [f"{COLUMN} {k}" for k in range(len(words))], words, strict=True)
     ]
+    tests = np.bincount([k for split in splits for k in split.test], minlength=len(dataset))
+    if tests.max() > 1:
+        raise SplitError.tested_twice(table.path, dataset.ids[int(np.argmax(tests))])
     used = {int(k) for split in splits for items in split.parts().values() for k in items}
     return splits, {name: f"not in {Path(path).name}" for k, name in enumerate(dataset.ids) if k not in used}
 

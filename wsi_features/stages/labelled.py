@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from wsi_features.cohort.cohort import Cohort
 
@@ -48,6 +48,11 @@ class LabelChoice:
         if self.time and self.event:
             return survival(table, self.time, self.event)
         return regression(table, self.targets)
+
+
+def label_choice(asked: Mapping[str, Any]) -> LabelChoice:
+    """Of the options of a command line."""
+    return LabelChoice(asked["table"], asked["label"], asked["time"], asked["event"], tuple(asked["targets"]))
 
 
 @dataclass(frozen=True, slots=True)

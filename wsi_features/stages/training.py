@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
-from shlex import quote
 from typing import Any
 
 from wsi_features.cohort.scores import write_scores
@@ -19,9 +18,11 @@ from wsi_features.mil.table import PATIENT, SLIDE
 from wsi_features.mil.training.crossval import Progress, cross_validated
 from wsi_features.mil.training.recipe import TrainingRecipe
 from wsi_features.mil.training.results import CrossValidation, Device
+from wsi_features.mil.training.saving import save_trained
+from wsi_features.mil.training.scores import tile_scores
 from wsi_features.recipe import Json, digest
 from wsi_features.report.training_page import render_training_report
-from wsi_features.stages.labelled import BagChoice, LabelChoice, LabelledBags, labelled_bags, patients_of
+from wsi_features.stages.labelled import BagChoice, LabelChoice, LabelledBags, label_choice, labelled_bags, patients_of
 from wsi_features.stages.training_files import (
     ATTENTION,
     FOLDS,
@@ -31,6 +32,7 @@ from wsi_features.stages.training_files import (
     commit,
     folds_csv,
     made_folder,
+    next_commands,
     predictions_csv,
     refuse_place,
     replaced,
@@ -74,6 +76,16 @@ class Prepared:
     fingerprint: str
     there: Json | None
 
+    @property
+    def folds(self) -> int:
+        """How many models are to be fitted."""
+        return len(self.splits) if self.splits else self.asked.recipe.folds
+
+    @property
+    def commands(self) -> tuple[tuple[str, str], ...]:
+        """What one does next."""
+        return next_commands(KIND, self.out, self.asked.folder)
+
     def numbers(self) -> Json:
         """What is known before anything is learned."""
         asked, dataset = self.asked, self.bags.dataset
@@ -92,6 +104,22 @@ class Prepared:
         }
 
 
+def training_request(asked: Mapping[str, Any]) -> TrainRequest:
+    """The request that the options of the command line make. Raises ConfigError."""
+    given = {name: asked[name] for name in ("model", "folds", "seed", "max_tiles", "epochs")}
+    return TrainRequest(
+        folder=asked["folder"],
+        labels=label_choice(asked),
+        bags=BagChoice(asked["unit"], asked["late"], asked["feature_set"], asked["marks"], asked["stains"]),
+        recipe=training_recipe(asked["config"], given),
+        by=asked["by"],
+        folds_file=asked["folds_file"],
+        shuffle=asked["shuffle"],
+        overwrite=asked["overwrite"],
+        device=asked["device"],
+    )
+
+
 def training_recipe(file: Path | None, given: Mapping[str, Any]) -> TrainingRecipe:
     """The recipe in a YAML file with the given values over it. Raises ConfigError."""
     values = yaml_mapping(file) if file else {}
@@ -106,8 +134,7 @@ def prepared(out: Path, asked: TrainRequest) -> Prepared:
     patients = patients_of(bags.dataset, asked.by)
     groups = _groups(bags, patients, asked.by)
     if asked.shuffle:
-        shuffled = shuffled_labels(bags.dataset, patients, asked.recipe.seed)
-        bags = replace(bags, dataset=shuffled)
+        bags = replace(bags, dataset=shuffled_labels(bags.dataset, patients, asked.recipe.seed))
     splits = None
     if asked.folds_file is not None:
         found, unused = folds_of(asked.folds_file, bags.dataset, groups, asked.recipe.seed)
@@ -133,24 +160,16 @@ def trained(made: Prepared, progress: Progress | None = None) -> Json:
     numbers = made.numbers() | _learned(made, result)
     with replaced(folder):
         save_trained(folder / MODELS, result.trained())
-        scores = tile_scores(result, dataset)
+        tested = {one.bag_id for one in result.predictions}
+        scores = tile_scores(result, dataset.part(k for k, name in enumerate(dataset.ids) if name in tested))
         first = next(scores)
         about = {"fingerprint": made.fingerprint, "kind": KIND, "shuffled_labels": asked.shuffle}
         write_scores(folder / ATTENTION, first.columns, chain([first], scores), about)
         write_text(folder / PREDICTIONS, predictions_csv(dataset, result.task, result.names, result.predictions))
         write_text(folder / FOLDS, folds_csv(dataset, [fold.split for fold in result.folds]))
-        page = training_report(numbers, result.predictions, commands(made.out, folder, numbers))
+        page = training_report(numbers, result.predictions, made.commands)
         write_text(folder / PAGE, render_training_report(page))
         return commit(folder, numbers)
-
-
-def commands(out: Path, folder: Path, numbers: Json) -> tuple[tuple[str, str], ...]:
-    """What one does next, as one types it."""
-    heat = f"wsi-features heatmap {quote(str(out))} --scores {quote(str(folder / ATTENTION))} --to png --out heatmaps"
-    if numbers["kind"] != KIND:
-        return (("attention on the slides", heat),)
-    other = f"wsi-features predict {quote(str(folder))} OTHER_RUN --labels CSV --out prediction"
-    return ("attention on the slides", heat), ("the same models on another cohort", other)
 
 
 def _learned(made: Prepared, result: CrossValidation) -> Json:

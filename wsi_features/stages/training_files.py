@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from wsi_features.errors import TrainingFolderError
@@ -104,6 +105,15 @@ def commit(folder: Path, numbers: Json) -> Json:
 
 
 _ORDER = (PAGE, PREDICTION_PAGE, PREDICTIONS, FOLDS, ATTENTION, MODELS)
+
+
+def next_commands(kind: str, out: Path, folder: Path) -> tuple[tuple[str, str], ...]:
+    """What one does next with a result, as one types it."""
+    scores, maps = quote(str(folder / ATTENTION)), quote(str(folder.with_name(f"{folder.name}-heatmaps")))
+    heat = f"wsi-features heatmap {quote(str(out))} --scores {scores} --to png --out {maps}"
+    other = f"wsi-features predict {quote(str(folder))} OTHER_OUT --labels CSV --out DIR"
+    further = (("on another cohort", other),) if kind == "training" else ()
+    return ("attention on the slides", heat), *further
 
 
 def predictions_csv(dataset: BagDataset, task: Task, names: Sequence[str], predictions: Iterable[Prediction]) -> str:

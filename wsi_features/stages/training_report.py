@@ -45,7 +45,7 @@ def training_report(numbers: Json, predictions: Sequence[Prediction], commands: 
         unit=numbers["unit"],
         shuffled=numbers["shuffled_labels"],
         scores=scores_of(numbers),
-        counts=_counts(numbers),
+        counts=count_lines(numbers),
         features=_features(numbers),
         left_out=left_out_lines(numbers["left_out"]),
         folds=tuple(_fold(fold) for fold in folds),
@@ -91,7 +91,7 @@ def _title(name: str) -> str:
     return TITLES.get(kind, kind) + (f", {of}" if of else "")
 
 
-def _counts(numbers: Json) -> Pairs:
+def count_lines(numbers: Json) -> Pairs:
     found, unit = numbers["counts"], numbers["unit"]
     lines = [(name, f"{found[name]:,}") for name in ("patients", "slides", "tiles")]
     for name, of in found.get("classes", {}).items():

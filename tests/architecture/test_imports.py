@@ -25,7 +25,7 @@ MAY_IMPORT = {
     "encode": {"errors", "geometry", "recipe", "resources", "files", "tiles", "stain"},
     "store": {"errors", "geometry", "recipe", "files", "tiles"},
     "cohort": {"errors", "geometry", "recipe", "files", "slides", "store", "tiles"},
-    "mil": {"errors", "recipe", "store", "cohort", "tiles"},
+    "mil": {"errors", "recipe", "files", "store", "cohort", "tiles"},
     "report": {"errors", "geometry", "recipe", "resources", "cohort", "store"},
     "config": {"errors", "recipe", "encode", "stain", "tiles", "tissue"},
     "generated": {"cohort", "config", "encode", "files"},

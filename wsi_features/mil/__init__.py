@@ -22,8 +22,11 @@ from wsi_features.mil.splits import Split, given_split, grouped_split, k_folds
 from wsi_features.mil.table import Table, read_table
 from wsi_features.mil.tiles import TileBatches, TileDataset
 from wsi_features.mil.training.crossval import cross_validated
+from wsi_features.mil.training.predicting import predicted
 from wsi_features.mil.training.recipe import TrainingRecipe
 from wsi_features.mil.training.results import CrossValidation, Trained
+from wsi_features.mil.training.saving import load_trained, save_trained
+from wsi_features.mil.training.scores import tile_scores
 
 __all__ = [
     "Bag",
@@ -51,10 +54,14 @@ __all__ = [
     "grouped_split",
     "k_folds",
     "late",
+    "load_trained",
     "packed",
     "padded",
+    "predicted",
     "read_table",
     "regression",
+    "save_trained",
     "survival",
     "tile_loader",
+    "tile_scores",
 ]

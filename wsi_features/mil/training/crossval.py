@@ -91,7 +91,7 @@ def _folded(bags: HeldBags, fold: Fold, patients: Sequence[str], progress: Progr
     fitted = fit(bags, fold, lambda epoch: progress(fold.number, epoch))
     network = network_of(fitted.model, fold.recipe, fold.device)
     items = fold.split.test.tolist()
-    outputs = outputs_of(fold.objective.task, network, bags, items)
+    outputs = outputs_of(fold.objective.task, [network], bags, items)
     predictions = tuple(
         Prediction(bags.data.ids[item], patients[item], fold.number, bags.data.bags[item].label, output)
         for item, output in zip(items, outputs, strict=True)

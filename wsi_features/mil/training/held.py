@@ -66,6 +66,11 @@ class HeldBags:
                 held[slide.slide_id] = features
         return cls(data, held, moments, Curves())
 
+    @classmethod
+    def unread(cls, data: BagDataset) -> HeldBags:
+        """Bags to predict: nothing is held, and no moments are known."""
+        return cls(data, {}, {}, Curves())
+
     def __len__(self) -> int:
         return len(self.data)
 

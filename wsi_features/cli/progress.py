@@ -59,9 +59,9 @@ def byte_bar(label: str, total: int) -> Iterator[Callable[[int], None]]:
 
 
 @contextmanager
-def fold_progress(folds: int) -> Iterator[Callable[[int, Epoch], None]]:
-    """A line for each fold that has ended, and on a terminal a bar with the epoch at work."""
-    told = Folds()
+def fold_progress(folds: int, metric: str) -> Iterator[Callable[[int, Epoch], None]]:
+    """A line for each fold that has ended, with its `metric`, and on a terminal a bar with the epoch at work."""
+    told = Folds(metric)
     if not sys.stderr.isatty():
         yield told
         told.ended()
@@ -70,30 +70,46 @@ def fold_progress(folds: int) -> Iterator[Callable[[int, Epoch], None]]:
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
     from rich.progress import Progress as Bars
 
-    columns = (TextColumn("training"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.fields[detail]}"))
+    columns = (
+        TextColumn("training"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[detail]}"),
+    )
     with Bars(*columns, console=Console(stderr=True), transient=True) as bars:
         task = bars.add_task("training", total=folds, detail="")
 
         def tell(fold: int, epoch: Epoch) -> None:
             told(fold, epoch)
-            bars.update(task, completed=fold, detail=f"fold {fold}, epoch {epoch.number + 1}, validation loss {epoch.val_loss:.3f}")
+            bars.update(
+                task,
+                completed=fold,
+                detail=f"fold {fold}, epoch {epoch.number + 1}, validation loss {epoch.val_loss:.3f}",
+            )
 
         yield tell
     told.ended()
 
 
 class Epoch(Protocol):
-    """One pass over the training bags."""
+    """One pass over the training bags, or one strength of L2."""
 
-    number: int
-    val_loss: float
-    val_metric: float
+    @property
+    def number(self) -> int: ...
+    @property
+    def val_loss(self) -> float: ...
+    @property
+    def val_metric(self) -> float: ...
+    @property
+    def strength(self) -> float | None: ...
 
 
 class Folds:
     """Tells a line of each fold when the next one begins."""
 
-    def __init__(self) -> None:
+    def __init__(self, metric: str) -> None:
+        self._metric = metric
         self._fold: int | None = None
         self._epochs: list[Epoch] = []
 
@@ -109,9 +125,11 @@ class Folds:
         if self._fold is None:
             return
         best = min(self._epochs, key=lambda epoch: epoch.val_loss)
+        kept = (
+            f"epoch {best.number + 1} of {len(self._epochs)}" if best.strength is None else f"L2 of {best.strength:g}"
+        )
         click.echo(
-            f"fold {self._fold}: {len(self._epochs)} epochs, kept number {best.number + 1} with validation loss "
-            f"{best.val_loss:.3f}"
+            f"fold {self._fold}: kept {kept}, in validation loss {best.val_loss:.3f} and {self._metric} {best.val_metric:.2f}"
         )
         self._fold = None
 

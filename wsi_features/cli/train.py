@@ -18,15 +18,21 @@ Command = Callable[..., Any]
 _LABELS = (
     click.option("--label", metavar="COLUMN", help="Column of classes."),
     click.option("--time", metavar="COLUMN", help="Survival: column of the time to the event or the last visit."),
-    click.option("--event", metavar="COLUMN", help="Survival: column that says whether the event was seen (1) or not (0)."),
+    click.option(
+        "--event", metavar="COLUMN", help="Survival: column that says whether the event was seen (1) or not (0)."
+    ),
     click.option("--target", "targets", multiple=True, metavar="COLUMN", help="Column of numbers; may be repeated."),
 )
 _BAGS = (
     click.option("--feature-set", metavar="NAME", help="Feature set, or how its name begins, where there are several."),
     click.option(
-        "--marks", metavar="NAME", help="Keep marks, or how their name begins; '' takes all tiles. Default: the last run's."
+        "--marks",
+        metavar="NAME",
+        help="Keep marks, or how their name begins; '' takes all tiles. Default: the last run's.",
     ),
-    click.option("--only-stain", "stains", multiple=True, metavar="NAME", help="Slides of this stain in the manifest only."),
+    click.option(
+        "--only-stain", "stains", multiple=True, metavar="NAME", help="Slides of this stain in the manifest only."
+    ),
 )
 _END = (
     click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True),
@@ -47,20 +53,31 @@ def _options(*options: Command) -> Callable[[Command], Command]:
 @click.command(short_help="Can the features tell these labels? Trains, cross-validates, reports.")
 @click.argument("out", type=_FOLDER, metavar="OUT")
 @click.option(
-    "--labels", "table", type=_FILE, required=True, metavar="CSV", help="Columns slide_id or patient_id, and the labels."
+    "--labels",
+    "table",
+    type=_FILE,
+    required=True,
+    metavar="CSV",
+    help="Columns slide_id or patient_id, and the labels.",
 )
 @_options(*_LABELS)
 @click.option("--model", type=click.Choice(["abmil", "mean", "max", "linear"]), help="Default: abmil, gated attention.")
-@click.option("--unit", type=click.Choice(["slide", "patient"]), default="slide", show_default=True, help="What is predicted.")
+@click.option(
+    "--unit", type=click.Choice(["slide", "patient"]), default="slide", show_default=True, help="What is predicted."
+)
 @click.option("--late", is_flag=True, help="With --unit patient: a model output for each slide, then their mean.")
 @click.option("--folds", type=click.IntRange(3), metavar="N", help="Parts of the cross-validation. Default: 5.")
 @click.option(
     "--group", "by", multiple=True, metavar="COLUMN",
     help="Column that folds must not divide either, as a site; slide_id: slides are patients of their own. May be repeated.",
 )  # fmt: skip
-@click.option("--folds-file", type=_FILE, metavar="CSV", help="Folds of a published split: slide_id or patient_id, fold.")
+@click.option(
+    "--folds-file", type=_FILE, metavar="CSV", help="Folds of a published split: slide_id or patient_id, fold."
+)
 @click.option("--seed", type=click.IntRange(0), help="Of folds, first weights and draws. Default: 0.")
-@click.option("--max-tiles", type=click.IntRange(1), metavar="N", help="Tiles of a bag in a training step. Default: 1024.")
+@click.option(
+    "--max-tiles", type=click.IntRange(1), metavar="N", help="Tiles of a bag in a training step. Default: 1024."
+)
 @click.option("--epochs", type=click.IntRange(1), metavar="N", help="Most passes over the training bags. Default: 60.")
 @click.option("--config", type=_FILE, metavar="FILE", help="YAML with further settings, as `recipe` in metrics.json.")
 @click.option("--shuffle-labels", "shuffle", is_flag=True, help="Control: permute labels among patients; shows chance.")
@@ -74,6 +91,7 @@ def train(out: Path, **asked: Any) -> int:
     """
     from wsi_features.cli.training import tell_plan, tell_result
     from wsi_features.stages.training import prepared, trained, training_request
+    from wsi_features.stages.training_report import MAIN_METRIC
 
     _refuse_columns(asked, needed=True)
     made = prepared(out, training_request(asked))
@@ -82,7 +100,7 @@ def train(out: Path, **asked: Any) -> int:
         click.echo(f"The same training is in {asked['folder']} already and is kept.")
         numbers = made.there
     else:
-        with fold_progress(made.folds) as progress:
+        with fold_progress(len(made.splits), MAIN_METRIC[made.asked.labels.task]) as progress:
             numbers = trained(made, progress)
     tell_result(numbers, asked["folder"], made.commands)
     return OK

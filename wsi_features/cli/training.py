@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
-from wsi_features.recipe import Json
-from wsi_features.stages.training_report import count_lines, left_out_lines, scores_of, target_of
+from wsi_features.stages.training_report import count_lines, feature_line, left_out_lines, scores_of, target_of
 
 
-def tell_plan(numbers: Json) -> None:
+def tell_plan(numbers: dict[str, Any]) -> None:
     """The bags, their labels, and what is left out."""
     if numbers["shuffled_labels"]:
         click.secho("CONTROL: labels are shuffled among patients; no number of this is a result", fg="red", bold=True)
     lines = [f"{value} {name}" if name in _COUNTED else f"{name}: {value}" for name, value in count_lines(numbers)]
     head = f"{target_of(numbers)} ({numbers['task']})" if numbers["columns"] else "no labels"
     click.echo(f"{head}: {'; '.join(lines)}")
+    click.echo(f"features: {feature_line(numbers)}")
     for why, names in left_out_lines(numbers["left_out"]):
         click.echo(f"  left out: {why}: {names}")
 
@@ -24,7 +25,7 @@ def tell_plan(numbers: Json) -> None:
 _COUNTED = ("patients", "slides", "tiles")
 
 
-def tell_result(numbers: Json, folder: Path, commands: tuple[tuple[str, str], ...]) -> None:
+def tell_result(numbers: dict[str, Any], folder: Path, commands: tuple[tuple[str, str], ...]) -> None:
     """Each metric with its interval and chance, the files, and the commands that may follow."""
     for k, score in enumerate(scores_of(numbers)):
         chance = "" if score.chance is None else f", by chance {score.chance:.2f}"

@@ -79,8 +79,8 @@ from wsi_features.errors.stain import StainContractError, StainFitError, StainKi
 from wsi_features.errors.store import ArtifactError, ClaimedError, StorageError, StoreError
 from wsi_features.errors.tissue import AnnotationError, SegmentationError
 from wsi_features.errors.tissue_models import TissueModelError, TissueModelSlideError
-from wsi_features.errors.training_folder import TrainingFolderError
 from wsi_features.errors.training import TrainingError
+from wsi_features.errors.training_folder import TrainingFolderError
 from wsi_features.errors.weights import HubError, MissingWeightsError, WeightsStoreError
 
 __all__ = [
@@ -127,8 +127,8 @@ __all__ = [
     "TileReadError",
     "TissueModelError",
     "TissueModelSlideError",
-    "TrainingFolderError",
     "TrainingError",
+    "TrainingFolderError",
     "UnknownEncoderError",
     "UsageError",
     "WeightsError",

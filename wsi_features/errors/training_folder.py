@@ -20,7 +20,9 @@ class TrainingFolderError(UsageError):
     @classmethod
     def in_store(cls, path: str, store: str) -> TrainingFolderError:
         """A store with further files is refused by its readers."""
-        return cls(f"{path!r} lies in the feature store {store!r}, which would be damaged. Give --out a folder of its own.")
+        return cls(
+            f"{path!r} lies in the feature store {store!r}, which would be damaged. Give --out a folder of its own."
+        )
 
     @classmethod
     def occupied(cls, path: str, what: str) -> TrainingFolderError:
@@ -43,7 +45,9 @@ class TrainingFolderError(UsageError):
     @classmethod
     def other_task(cls, path: str, trained: str, asked: str) -> TrainingFolderError:
         """Labels of another kind."""
-        return cls(f"{path!r} was trained for {trained}, and the labels given are for {asked}. Give columns of that kind.")
+        return cls(
+            f"{path!r} was trained for {trained}, and the labels given are for {asked}. Give columns of that kind."
+        )
 
     @classmethod
     def seen(cls, name: str, path: str, count: int) -> TrainingFolderError:

@@ -135,7 +135,13 @@ def environment() -> Environment:
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_printable
     )
     environment.filters.update(
-        thousands=_thousands, decimals=_decimals, duration=_duration, percent=_percent, short=_short, csp_hash=_csp_hash, number=_number
+        thousands=_thousands,
+        decimals=_decimals,
+        duration=_duration,
+        percent=_percent,
+        short=_short,
+        csp_hash=_csp_hash,
+        number=_number,
     )
     return environment
 

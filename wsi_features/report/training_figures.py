@@ -165,13 +165,17 @@ def mistakes(report: TrainingReport) -> tuple[Mistake, ...]:
         off = misordered(time, event, risk, found.fold)
         shown = off > 0.5
         after = ["the event" if seen else "followed without it" for seen in event]
-        texts = [(f"{t:g}, {what}", f"{r:.3g}", f"{o:.0%}") for t, what, r, o in zip(time, after, risk, off, strict=True)]
+        texts = [
+            (f"{t:g}, {what}", f"{r:.3g}", f"{o:.0%}") for t, what, r, o in zip(time, after, risk, off, strict=True)
+        ]
     else:
         error = found.outputs - found.truth
         scale = np.where((spread := found.truth.std(axis=0)) > 0, spread, 1.0)
         off = np.abs(error / scale).max(axis=1)
         shown = off > 0
-        texts = [(_numbers(t), _numbers(s), _numbers(e)) for t, s, e in zip(found.truth, found.outputs, error, strict=True)]
+        texts = [
+            (_numbers(t), _numbers(s), _numbers(e)) for t, s, e in zip(found.truth, found.outputs, error, strict=True)
+        ]
     worst = [k for k in np.argsort(-np.nan_to_num(off), kind="stable")[:_WORST] if shown[k]]
     return tuple(Mistake(found.ids[k], found.patients[k], int(found.fold[k]), *texts[k]) for k in worst)
 

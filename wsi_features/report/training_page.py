@@ -22,7 +22,7 @@ _FEW = 30
 
 @dataclass(frozen=True, slots=True)
 class ScoreRow:
-    """One line of the table of folds: cells, and its place on a scale of 0 to 100; NaN where it has none."""
+    """One line of the table of folds: bags that train, validate and test, and its place on a scale of 0 to 100; NaN where it has none."""
 
     name: str
     cells: tuple[str, ...]
@@ -51,13 +51,29 @@ def verdict(report: TrainingReport) -> str:
         return f"{first.said}."
     by_chance = f"{first.chance:.2f} by chance"
     if report.shuffled:
-        if first.low > first.chance:
-            return f"A control with shuffled labels, yet {first.said} lies above {by_chance}: one permutation can do that in a small cohort. Try other seeds before trusting the real result."
-        return f"A control with shuffled labels: {first.said}, against {by_chance}. The real result has to be clearly better than this."
+        return _of_control(first, by_chance)
     if first.low > first.chance:
         return f"The features tell {report.target}: {first.said}, against {by_chance}, in patients that training never saw."
     if first.high < first.chance:
         return f"Worse than a guess: {first.said}, against {by_chance}. Look for mixed-up labels, or for folds that are too small."
+    return _undecided(report, by_chance)
+
+
+def _of_control(first: Score, by_chance: str) -> str:
+    if first.chance is not None and first.low > first.chance:
+        return (
+            f"A control with shuffled labels, yet {first.said} lies above {by_chance}: one permutation can do that in a "
+            "small cohort. Try other seeds before trusting the real result."
+        )
+    said = f"A control with shuffled labels: {first.said}, against {by_chance}."
+    return f"{said} The real result has to be clearly better than this."
+
+
+def _undecided(report: TrainingReport, by_chance: str) -> str:
+    first = report.scores[0]
+    for other in report.scores[1:]:
+        if other.chance is not None and other.low > other.chance:
+            return f"Undecided: {first.said} includes the {by_chance}, {other.said} lies above {other.chance:.2f}. More patients would tell."
     return f"No evidence that the features tell {report.target}: {first.said} includes the {by_chance}."
 
 
@@ -89,14 +105,14 @@ def score_table(report: TrainingReport) -> ScoreTable:
     def place(value: float) -> float:
         return round(100 * min(1.0, max(0.0, (value - low) / (high - low))), 2) if math.isfinite(value) else math.nan
 
-    tested = f"{len(report.predicted.ids):,}"
-    whole = ScoreRow("all folds" if report.folds else "all", ("", "", tested, ""), first.value, *map(place, (first.value, first.low, first.high)))  # fmt: skip
-    rows = [
-        ScoreRow(fold.name, (f"{fold.train:,}", f"{fold.val:,}", f"{fold.test:,}", _epoch(fold.best_epoch, len(fold.train_loss))), fold.value, place(fold.value))  # fmt: skip
-        for fold in report.folds
-    ]
+    tested = ("", "", f"{len(report.predicted.ids):,}")
+    ends = (place(first.value), place(first.low), place(first.high))
+    rows = [ScoreRow("all folds" if report.folds else "all", tested, first.value, *ends)]
+    for fold in report.folds:
+        parts = (f"{fold.train:,}", f"{fold.val:,}", f"{fold.test:,}")
+        rows.append(ScoreRow(fold.name, parts, fold.value, place(fold.value)))
     chance = math.nan if first.chance is None else place(first.chance)
-    return ScoreTable(first.name, (whole, *rows), chance, (f"{low:.3g}", f"{high:.3g}"))
+    return ScoreTable(first.name, tuple(rows), chance, (f"{low:.3g}", f"{high:.3g}"))
 
 
 def _ends(first: Score, folds: Sequence[float]) -> tuple[float, float]:
@@ -105,10 +121,6 @@ def _ends(first: Score, folds: Sequence[float]) -> tuple[float, float]:
     if not known or (min(known) >= 0 and max(known) <= 1):
         return 0.0, 1.0
     return around(np.array([*known, *([] if first.chance is None else [first.chance])]))
-
-
-def _epoch(best: int, epochs: int) -> str:
-    return f"{best} of {epochs}" if epochs else ""
 
 
 def _matrix(report: TrainingReport) -> list[tuple[str, list[tuple[int, float, int]]]]:

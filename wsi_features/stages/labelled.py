@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wsi_features.cohort.cohort import Cohort
-
 from wsi_features.mil.dataset import BagDataset
 from wsi_features.mil.labels import Labels, classification, regression, survival
 from wsi_features.mil.slides import BagRecipe, SlideRows
@@ -73,12 +72,13 @@ class BagChoice:
 
 @dataclass(frozen=True, slots=True)
 class LabelledBags:
-    """The bags of a cohort; `left_out` says of each slide, patient or class that is in none why."""
+    """The bags of a cohort; `left_out` says of each slide, patient or class that is in none why. `stores` are of all slides."""
 
     cohort: Cohort
     dataset: BagDataset
     table: Table | None
     left_out: dict[str, str]
+    stores: dict[str, FeatureStore]
 
     @property
     def slides(self) -> tuple[SlideRows, ...]:
@@ -87,7 +87,14 @@ class LabelledBags:
 
     def upstream(self) -> Json:
         """What the numbers of all bags follow from: labels, and of each slide its store and which of its rows are used."""
-        return {bag.bag_id: [bag.patient_id, bag.label, *map(_rows_used, bag.slides)] for bag in self.dataset.bags}
+        return {
+            bag.bag_id: [
+                bag.patient_id,
+                bag.label,
+                *([*_rows_used(s), self.stores[s.slide_id].fingerprint] for s in bag.slides),
+            ]
+            for bag in self.dataset.bags
+        }
 
 
 def labelled_bags(
@@ -101,11 +108,16 @@ def labelled_bags(
     found = labels.of(table, classes) if labels and table else None
     cohort = Cohort.open(out, choice.feature_set)
     dataset = BagDataset.open(cohort, found, choice.recipe(), table)
-    left_out = dataset.left_out | _without_features(cohort, choice) | _without_tiles(dataset)
+    left_out = {name: _UNSAID.get(why, why) for name, why in dataset.left_out.items()}
+    left_out |= _without_features(cohort, choice) | _without_tiles(dataset)
     if found is not None and found.task == "classification" and classes is None:
         dataset, absent = _with_present_classes(dataset)
         left_out |= absent
-    return LabelledBags(cohort, dataset, table, left_out)
+    stores = {slide.slide_id: FeatureStore.open(slide.path) for bag in dataset.bags for slide in bag.slides}
+    return LabelledBags(cohort, dataset, table, left_out, stores)
+
+
+_UNSAID = {"no features": "labelled, but without features"}
 
 
 def patients_of(dataset: BagDataset, by: Sequence[str]) -> tuple[str, ...]:
@@ -142,4 +154,4 @@ def _with_present_classes(dataset: BagDataset) -> tuple[BagDataset, dict[str, st
 
 def _rows_used(slide: SlideRows) -> list[str]:
     used = "all" if slide.bits is None else hashlib.sha256(slide.bits.tobytes()).hexdigest()
-    return [slide.slide_id, FeatureStore.open(slide.path).fingerprint, used]
+    return [slide.slide_id, used]

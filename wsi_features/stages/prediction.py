@@ -86,6 +86,7 @@ class PreparedPrediction:
             "shuffled_labels": self.of["shuffled_labels"],
             "counts": bag_numbers(self.bags, _patients(self.bags)),
             "left_out": self.bags.left_out,
+            "features": feature_numbers(self.bags, self.models.features),
             "split": self.of["split"],
             "metrics": {},
         }
@@ -128,7 +129,6 @@ def predicted_run(made: PreparedPrediction) -> Json:
     made_folder(folder)
     predictions = predicted(models, dataset, device=asked.device)
     numbers = made.numbers() | {
-        "features": feature_numbers(made.bags, models.features),
         "recipe": models.recipe.model_dump(mode="json"),
         "versions": versions(),
     }

@@ -15,7 +15,8 @@ from wsi_features.mil.folds_file import folds_of
 from wsi_features.mil.shuffled import shuffled_labels
 from wsi_features.mil.splits import Split
 from wsi_features.mil.table import PATIENT, SLIDE
-from wsi_features.mil.training.crossval import Progress, cross_validated
+from wsi_features.mil.training.contract import FeatureContract
+from wsi_features.mil.training.crossval import Progress, checked_folds, cross_validated_on
 from wsi_features.mil.training.recipe import TrainingRecipe
 from wsi_features.mil.training.results import CrossValidation, Device
 from wsi_features.mil.training.saving import save_trained
@@ -72,14 +73,10 @@ class Prepared:
     out: Path
     bags: LabelledBags
     patients: tuple[str, ...]
-    splits: tuple[Split, ...] | None
+    splits: Sequence[Split]
+    contract: FeatureContract
     fingerprint: str
     there: Json | None
-
-    @property
-    def folds(self) -> int:
-        """How many models are to be fitted."""
-        return len(self.splits) if self.splits else self.asked.recipe.folds
 
     @property
     def commands(self) -> tuple[tuple[str, str], ...]:
@@ -100,6 +97,7 @@ class Prepared:
             "shuffled_labels": asked.shuffle,
             "counts": bag_numbers(self.bags, self.patients),
             "left_out": self.bags.left_out,
+            "features": feature_numbers(self.bags, self.contract),
             "split": {"by": list(asked.by), "file": asked.folds_file.name if asked.folds_file else None},
         }
 
@@ -135,27 +133,23 @@ def prepared(out: Path, asked: TrainRequest) -> Prepared:
     groups = _groups(bags, patients, asked.by)
     if asked.shuffle:
         bags = replace(bags, dataset=shuffled_labels(bags.dataset, patients, asked.recipe.seed))
-    splits = None
+    given = None
     if asked.folds_file is not None:
-        found, unused = folds_of(asked.folds_file, bags.dataset, groups, asked.recipe.seed)
-        splits, bags = tuple(found), replace(bags, left_out=bags.left_out | unused)
+        given, unused = folds_of(asked.folds_file, bags.dataset, groups, asked.recipe.seed)
+        bags = replace(bags, left_out=bags.left_out | unused)
+    splits = checked_folds(bags.dataset, asked.recipe, groups, given)
     fingerprint = _fingerprint(asked, bags, groups, splits)
     there = same_result(asked.folder, KIND, fingerprint, overwrite=asked.overwrite)
-    return Prepared(asked, out, bags, patients, splits, fingerprint, there)
+    contract = FeatureContract.of(bags.dataset)
+    return Prepared(asked, out, bags, patients, splits, contract, fingerprint, there)
 
 
 def trained(made: Prepared, progress: Progress | None = None) -> Json:
     """Cross-validate and write the folder; what `metrics.json` then holds. Raises UsageError, StoreError."""
     asked, folder, dataset = made.asked, made.asked.folder, made.bags.dataset
     made_folder(folder)
-    result = cross_validated(
-        dataset,
-        asked.recipe,
-        by=asked.by,
-        table=made.bags.table,
-        splits=made.splits,
-        device=asked.device,
-        progress=progress,
+    result = cross_validated_on(
+        dataset, asked.recipe, made.splits, made.patients, device=asked.device, progress=progress
     )
     numbers = made.numbers() | _learned(made, result)
     with replaced(folder):
@@ -177,20 +171,19 @@ def _learned(made: Prepared, result: CrossValidation) -> Json:
     return {
         "metrics": metric_numbers(dataset, result.metrics),
         "folds": [fold_numbers(fold, dataset) for fold in result.folds],
-        "features": feature_numbers(made.bags, result.features),
         "recipe": result.recipe.model_dump(mode="json"),
         "versions": versions(),
     }
 
 
-def _groups(bags: LabelledBags, patients: Sequence[str], by: Sequence[str]) -> dict[str, Sequence[str]]:
+def _groups(bags: LabelledBags, patients: tuple[str, ...], by: Sequence[str]) -> dict[str, tuple[str, ...]]:
     """What no fold may divide: patients, and what columns of the labels say of each bag."""
     further = [name for name in by if name not in {SLIDE, PATIENT}]
     return {"patient": patients} | {name: bags.dataset.groups(name, bags.table) for name in further}
 
 
 def _fingerprint(
-    asked: TrainRequest, bags: LabelledBags, groups: Mapping[str, Sequence[str]], splits: Sequence[Split] | None
+    asked: TrainRequest, bags: LabelledBags, groups: Mapping[str, Sequence[str]], splits: Sequence[Split]
 ) -> str:
     """Of all that changes a number: recipe, bags with labels and stores, and what divides them."""
     dataset = bags.dataset
@@ -203,7 +196,7 @@ def _fingerprint(
             "task": [dataset.task, *dataset.names],
             "upstream": bags.upstream(),
             "groups": {name: list(of_bags) for name, of_bags in groups.items()},
-            "folds": [[items.tolist() for items in split.parts().values()] for split in splits or ()],
+            "folds": [[items.tolist() for items in split.parts().values()] for split in splits],
             "shuffled": asked.shuffle,
         }
     )

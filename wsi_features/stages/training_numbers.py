@@ -18,7 +18,6 @@ from wsi_features.mil.training.metrics import metrics_of
 from wsi_features.mil.training.results import FoldResult, Interval, Prediction
 from wsi_features.recipe import Json, digest
 from wsi_features.stages.labelled import LabelledBags
-from wsi_features.store import FeatureStore
 
 _LIBRARIES = ("wsi-features", "numpy", "torch")
 
@@ -83,14 +82,13 @@ def bag_numbers(bags: LabelledBags, patients: Sequence[str]) -> Json:
 
 def feature_numbers(bags: LabelledBags, contract: FeatureContract) -> Json:
     """What the features are, and a digest of the fingerprints of all stores."""
-    stores = {slide.slide_id: FeatureStore.open(slide.path) for slide in bags.slides}
-    first = next(iter(stores.values())).provenance
+    first = bags.stores[bags.slides[0].slide_id].provenance
     return {
         "feature_set": bags.cohort.feature_set,
         **contract.model_dump(),
         "licence": first.licence if first.knows("licence") else None,
         "marks": bags.dataset.recipe.marks,
-        "stores": digest({slide_id: store.fingerprint for slide_id, store in stores.items()}),
+        "stores": digest({slide.slide_id: bags.stores[slide.slide_id].fingerprint for slide in bags.slides}),
     }
 
 

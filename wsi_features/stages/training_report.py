@@ -25,12 +25,19 @@ TITLES = {
     "spearman": "Spearman's rho",
     "mae": "mean absolute error",
 }
+MAIN_METRIC = {"classification": TITLES["auc"], "survival": TITLES["c_index"], "regression": TITLES["r2"]}
+"""What each task is judged by."""
 _FILES = {
     METRICS: "all numbers of this page",
     PREDICTIONS: "what the models say of each bag",
     FOLDS: "who trained, validated and tested in each fold; --folds-file takes it",
     ATTENTION: "attention and scores of every tile, by slide and row",
     MODELS: "the models, for wsi-features predict",
+}
+_OF_PROBES = {"strengths"}
+_OF_NETWORKS = {
+    *("hidden", "attention", "dropout", "learning_rate", "weight_decay", "epochs", "patience", "batch"),
+    *("max_tiles", "val_tiles"),
 }
 _NAMED = 6
 
@@ -65,7 +72,7 @@ def target_of(numbers: Json) -> str:
 def scores_of(numbers: Json) -> tuple[Score, ...]:
     """The metrics by the names that people know, the one to judge by first."""
     return tuple(
-        Score(_title(name), *(_float(one[key]) for key in ("value", "low", "high")), chance=one.get("chance"))
+        Score(_title(name), _float(one["value"]), _float(one["low"]), _float(one["high"]), one.get("chance"))
         for name, one in numbers["metrics"].items()
     )
 
@@ -111,6 +118,13 @@ def _people(of: Mapping[str, int], unit: str) -> str:
     return patients if unit == "patient" else f"{patients}, {of['bags']:,} slide{'s' if of['bags'] != 1 else ''}"
 
 
+def feature_line(numbers: Json) -> str:
+    """The features in one line."""
+    of = numbers["features"]
+    tiles = f"{_known(of['tile_px'])} px tiles at {_known(of['mpp'])} um/px"
+    return f"{of['encoder']}, {of['dim']:,} numbers a tile, {tiles}, stain normalization {_known(of['stain'])}"
+
+
 def _features(numbers: Json) -> Pairs:
     of = numbers["features"]
     tiles = f"{_known(of['tile_px'])} px at {_known(of['mpp'])} \N{MICRO SIGN}m/px"
@@ -120,7 +134,7 @@ def _features(numbers: Json) -> Pairs:
         ("weights, SHA-256", _known(of["weights_sha256"])[:16] or "none needed"),
         ("tiles", f"{tiles}; {marks}"),
         ("stain normalization", _known(of["stain"])),
-        ("licence", _known(of["licence"])),
+        ("licence of the weights", _known(of["licence"])),
         ("feature set", of["feature_set"]),
     )
 
@@ -137,14 +151,19 @@ def _recipe(numbers: Json) -> Pairs:
     pairs = [("bags", numbers["unit"] + ("s, fused late" if numbers["late"] else "s"))]
     pairs += [("never divided between folds", ", ".join(together)), ("folds", folds)]
     described = TrainingRecipe.model_fields
-    recipe = {name: value for name, value in numbers["recipe"].items() if not (name == "folds" and split["file"])}
+    unused = _OF_NETWORKS if numbers["recipe"]["model"] == "linear" else _OF_PROBES
+    unused = unused | {"folds"} if split["file"] else unused
+    recipe = {name: value for name, value in numbers["recipe"].items() if name not in unused}
     return (*pairs, *((name, f"{_plain(value)}  ({described[name].description})") for name, value in recipe.items()))
 
 
 def _plain(value: Any) -> str:
+    """A setting as text."""
     if isinstance(value, list):
         return ", ".join(map(_plain, value))
-    return {True: "yes", False: "no", None: "all"}.get(value, f"{value}") if not isinstance(value, int | float) or isinstance(value, bool) else f"{value:g}"  # fmt: skip
+    if value is None or isinstance(value, bool):
+        return {True: "yes", False: "no", None: "all"}[value]
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _fold(fold: Json) -> FoldRow:

@@ -32,7 +32,6 @@ def cross_validated(
     *,
     by: Sequence[str] = (),
     table: Table | None = None,
-    splits: Sequence[Split] | None = None,
     device: Device = "auto",
     memory_gib: float | None = None,
     progress: Progress | None = None,
@@ -40,34 +39,50 @@ def cross_validated(
     """Train on all folds but two, stop by the next one, and predict the last, in turn.
 
     No patient is divided between folds, nor a group of `by`, columns of `table` such as a site; with "slide_id" in it
-    every slide counts as a patient. `splits` are folds of somebody else's instead of the recipe's; a bag that none of them
-    tests is not predicted. Features stay in memory up to `memory_gib`, by default half of what is free. Equal
+    every slide counts as a patient. Features stay in memory up to `memory_gib`, by default half of what is free. Equal
     seeds give equal bytes on the same machine and number of threads. Raises TrainingError, SplitError, BagError, LabelError.
     """
     how = recipe or TrainingRecipe()
-    place = device_of(device)
     patients = dataset.ids if SLIDE in by else dataset.groups(PATIENT)
     groups = {name.removesuffix("_id"): dataset.groups(name, table) for name in by if name not in {SLIDE, PATIENT}}
     groups["patient"] = patients
-    chosen = checked_folds(dataset, how, groups, splits)
+    splits = checked_folds(dataset, how, groups)
+    return cross_validated_on(dataset, how, splits, patients, device=device, memory_gib=memory_gib, progress=progress)
+
+
+def cross_validated_on(
+    dataset: BagDataset,
+    recipe: TrainingRecipe,
+    splits: Sequence[Split],
+    patients: Sequence[str],
+    *,
+    device: Device = "auto",
+    memory_gib: float | None = None,
+    progress: Progress | None = None,
+) -> CrossValidation:
+    """The same on given folds, which `checked_folds` has seen; a bag that none of them tests is not predicted.
+
+    `patients` names the patient of each bag. Raises TrainingError, StoreError.
+    """
+    place = device_of(device)
     features = FeatureContract.of(dataset)
     bags = HeldBags.of(dataset, None if memory_gib is None else int(memory_gib * 2**30))
     folds = []
-    for number, split in enumerate(chosen):
-        objective = Objective.of(dataset.part(split.train), balanced=how.balanced)
-        fold = Fold(number, split, how, objective, place)
+    for number, split in enumerate(splits):
+        objective = Objective.of(dataset.part(split.train), balanced=recipe.balanced)
+        fold = Fold(number, split, recipe, objective, place)
         folds.append(_folded(bags, fold, patients, progress or (lambda fold, epoch: None)))  # noqa: ARG005
     number_of = {name: k for k, name in enumerate(dataset.ids)}
     predictions = sorted((one for fold in folds for one in fold.predictions), key=lambda one: number_of[one.bag_id])
     return CrossValidation(
         task=objective.task,
         names=dataset.names,
-        recipe=how,
+        recipe=recipe,
         features=features,
         late=dataset.recipe.late,
         folds=tuple(folds),
         predictions=tuple(predictions),
-        metrics=judged(objective.task, dataset.names, predictions, how),
+        metrics=judged(objective.task, dataset.names, predictions, recipe),
     )
 
 

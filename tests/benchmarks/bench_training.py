@@ -117,5 +117,7 @@ def _work(data: BagDataset, result: CrossValidation) -> tuple[int, float]:
         test = data.sizes[fold.split.test].sum()
         epochs = len(fold.history)
         tiles += int(epochs * (train + val) + test)
-        operations += 2.0 * (epochs * (train * (2 * first + 3 * gates) + val * (first + gates)) + test * (first + gates))
+        operations += 2.0 * (
+            epochs * (train * (2 * first + 3 * gates) + val * (first + gates)) + test * (first + gates)
+        )
     return tiles, operations

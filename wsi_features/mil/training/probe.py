@@ -60,7 +60,9 @@ def fitted_linear(values: Doubles, fold: Fold, bags: HeldBags, strength: float) 
     import torch
 
     left, sizes, right = np.linalg.svd(values, full_matrices=False)
-    curved = 1 / np.sqrt(sizes**2 / (4 * len(values)) + strength)  # about how each direction curves: L-BFGS then needs few steps
+    curved = 1 / np.sqrt(
+        sizes**2 / (4 * len(values)) + strength
+    )  # about how each direction curves: L-BFGS then needs few steps
     rows = torch.from_numpy(left * (sizes * curved))
     shrunk = torch.from_numpy(strength / 2 * curved**2)
     labels = fold.objective.labels([bags.data.bags[k].label for k in fold.split.train], rows.device, rows.dtype)

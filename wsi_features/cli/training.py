@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from wsi_features.stages.training_report import count_lines, feature_line, left_out_lines, scores_of, target_of
+from wsi_features.stages.training_report import count_lines, feature_line, left_out_lines, notes_of, scores_of, target_of
 
 
 def tell_plan(numbers: dict[str, Any]) -> None:
@@ -35,6 +35,8 @@ def tell_result(numbers: dict[str, Any], folder: Path, commands: tuple[tuple[str
         click.echo(f"  by fold: {each}")
     if numbers["shuffled_labels"]:
         click.secho("CONTROL: labels were shuffled; this is what chance looks like", fg="red", bold=True)
+    for note in notes_of(numbers):
+        click.echo(f"note: {note}")
     for name in numbers["files"]:
         click.echo(f"{name.partition('.')[0]:<11} {folder / name}")
     click.echo(f"{'metrics':<11} {folder / 'metrics.json'}")

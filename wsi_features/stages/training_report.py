@@ -61,12 +61,26 @@ def training_report(numbers: Json, predictions: Sequence[Prediction], commands: 
         versions=tuple(numbers["versions"].items()),
         files=tuple((name, what) for name, what in _FILES.items() if folds or name not in {FOLDS, MODELS}),
         commands=commands,
+        notes=notes_of(numbers),
     )
 
 
 def target_of(numbers: Json) -> str:
     """What is predicted, as the labels call it."""
-    return " and ".join(numbers["columns"])
+    columns = ", ".join(numbers["columns"])
+    return f"survival ({columns})" if numbers["task"] == "survival" else columns
+
+
+def notes_of(numbers: Json) -> tuple[str, ...]:
+    """What to mind about how the folds were fitted."""
+    folds, recipe = numbers.get("folds", []), numbers.get("recipe", {})
+    if recipe.get("model") == "linear":
+        return ()
+    short = sum(fold["best_epoch"] + 1 == len(fold["epochs"]) == recipe["epochs"] for fold in folds)
+    if not short:
+        return ()
+    count = "1 fold was" if short == 1 else f"{short} folds were"
+    return (f"{count} still getting better when the {recipe['epochs']} epochs were over: give more --epochs.",)
 
 
 def scores_of(numbers: Json) -> tuple[Score, ...]:

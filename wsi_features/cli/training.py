@@ -7,7 +7,14 @@ from typing import Any
 
 import click
 
-from wsi_features.stages.training_report import count_lines, feature_line, left_out_lines, notes_of, scores_of, target_of
+from wsi_features.stages.training_report import (
+    count_lines,
+    feature_line,
+    left_out_lines,
+    notes_of,
+    scores_of,
+    target_of,
+)
 
 
 def tell_plan(numbers: dict[str, Any]) -> None:

@@ -30,7 +30,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("train")
     write_cohort(root / "run", planted(STRENGTHS), per_patient=2)
     rows = [["patient_id", "grade", "months", "dead", "share", "site"]]
-    rows += [[f"p{k}", "AB"[k % 2], 30 - 20 * (k % 2) + k, 1, 2.5 * (k % 2) + k / 50, f"c{k // 2}"] for k in range(PATIENTS)]
+    rows += [
+        [f"p{k}", "AB"[k % 2], 30 - 20 * (k % 2) + k, 1, 2.5 * (k % 2) + k / 50, f"c{k // 2}"] for k in range(PATIENTS)
+    ]
     rows += [["p11b", "C", 1, 0, 3, "c9"]]
     with (root / "sheet.csv").open("w", newline="") as file:
         csv.writer(file).writerows(rows)
@@ -80,7 +82,11 @@ def rows(path: Path) -> list[dict[str, str]]:
 def test_a_training_leaves_numbers_tables_scores_models_and_a_page(folder: Path) -> None:
     done, found = folder / "done", numbers(folder / "done")
     assert found["files"] == ["training.html", "predictions.csv", "folds.csv", "attention.parquet", "models"]
-    assert (found["task"], found["names"], found["counts"]["classes"]["A"]) == ("classification", ["A", "B"], {"bags": 12, "patients": 6})
+    assert (found["task"], found["names"], found["counts"]["classes"]["A"]) == (
+        "classification",
+        ["A", "B"],
+        {"bags": 12, "patients": 6},
+    )
     assert found["metrics"]["auc"]["value"] > 0.9
     assert (found["metrics"]["auc"]["chance"], found["metrics"]["auc"]["patients"]) == (0.5, PATIENTS)
     assert found["left_out"] == {"p11b": "labelled, but without features", "class 'C'": "no bag"}
@@ -288,7 +294,9 @@ def test_features_of_another_encoder_are_refused_by_name(
     assert "slide 's0' has features of encoder 'other', and the model was trained on 'tiny'" in capsys.readouterr().err
 
 
-def test_a_folder_that_is_no_training_is_refused(elsewhere: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_folder_that_is_no_training_is_refused(
+    elsewhere: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "empty").mkdir()
     assert run_command(["predict", str(tmp_path / "empty"), str(elsewhere / "run"), "--out", str(tmp_path / "p")]) == 2
     assert "is no finished training (no readable metrics.json)" in capsys.readouterr().err

@@ -93,7 +93,9 @@ def test_a_patient_on_two_sides_is_refused_by_name(cohort: Cohort, bags: mil.Bag
         ("patient_id,fold_0,fold_1 p0,test,test p2,train,train p3,val,val", "bag 's0' is tested in more than one fold"),
     ],
 )
-def test_folds_that_are_none_are_refused_with_the_value(bags: mil.BagDataset, write: Write, lines: str, said: str) -> None:
+def test_folds_that_are_none_are_refused_with_the_value(
+    bags: mil.BagDataset, write: Write, lines: str, said: str
+) -> None:
     with pytest.raises(SplitError, match=said):
         folds_of(write(lines), bags, patients(bags))
 

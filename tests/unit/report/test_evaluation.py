@@ -14,8 +14,52 @@ from wsi_features.report.evaluation import (
 )
 
 # Remission of leukaemia in weeks, 21 children with 6-mercaptopurine and 21 with placebo (Freireich 1963); + was censored.
-TREATED = "6 6 6 6+ 7 9+ 10 10+ 11+ 13 16 17+ 19+ 20+ 22 23 25+ 32+ 32+ 34+ 35+".split()
-PLACEBO = "1 1 2 2 3 4 4 5 5 8 8 8 8 11 11 12 12 15 17 22 23".split()
+TREATED = [
+    "6",
+    "6",
+    "6",
+    "6+",
+    "7",
+    "9+",
+    "10",
+    "10+",
+    "11+",
+    "13",
+    "16",
+    "17+",
+    "19+",
+    "20+",
+    "22",
+    "23",
+    "25+",
+    "32+",
+    "32+",
+    "34+",
+    "35+",
+]
+PLACEBO = [
+    "1",
+    "1",
+    "2",
+    "2",
+    "3",
+    "4",
+    "4",
+    "5",
+    "5",
+    "8",
+    "8",
+    "8",
+    "8",
+    "11",
+    "11",
+    "12",
+    "12",
+    "15",
+    "17",
+    "22",
+    "23",
+]
 
 
 def followed(cells: list[str]) -> tuple[np.ndarray, np.ndarray]:
@@ -61,11 +105,22 @@ def test_the_mean_curve_encloses_the_auc_over_pairs_within_folds() -> None:
 
 
 def test_true_classes_are_the_rows_of_the_confusion_matrix() -> None:
-    assert confusion(np.array([0, 0, 1, 2, 2, 2]), np.array([0, 1, 1, 0, 0, 2]), 3).tolist() == [[1, 1, 0], [0, 1, 0], [2, 0, 1]]
+    assert confusion(np.array([0, 0, 1, 2, 2, 2]), np.array([0, 1, 1, 0, 0, 2]), 3).tolist() == [
+        [1, 1, 0],
+        [0, 1, 0],
+        [2, 0, 1],
+    ]
 
 
 def test_each_fold_is_parted_at_its_own_median() -> None:
-    assert higher_half(np.array([1.0, 2, 3, 100, 200, 300]), np.array([0, 0, 0, 1, 1, 1])).tolist() == [0, 0, 1, 0, 0, 1]
+    assert higher_half(np.array([1.0, 2, 3, 100, 200, 300]), np.array([0, 0, 0, 1, 1, 1])).tolist() == [
+        0,
+        0,
+        1,
+        0,
+        0,
+        1,
+    ]
 
 
 def test_a_risk_that_rises_with_time_is_in_the_wrong_order_within_its_fold_only() -> None:

@@ -52,7 +52,13 @@ def grades() -> TrainingReport:
 @pytest.fixture
 def survival() -> TrainingReport:
     truth = [[1, 1], [5, 0], [9, 1], [2, 1], [6, 1], [8, 0]]
-    return report("survival", ("months", "dead"), truth, [[3], [2], [1], [-1], [0.5], [0]], (Score("C-index", 0.7, 0.5, 0.9, 0.5),))
+    return report(
+        "survival",
+        ("months", "dead"),
+        truth,
+        [[3], [2], [1], [-1], [0.5], [0]],
+        (Score("C-index", 0.7, 0.5, 0.9, 0.5),),
+    )
 
 
 @pytest.fixture
@@ -92,7 +98,9 @@ def test_lines_differ_by_their_dashes_not_only_by_colour(grades: TrainingReport)
 
 
 def test_names_of_slides_and_classes_cannot_change_the_page(grades: TrainingReport) -> None:
-    hostile = replace(grades, target=HOSTILE, names=(HOSTILE, "high"), predicted=replace(grades.predicted, ids=(HOSTILE,) * 6))
+    hostile = replace(
+        grades, target=HOSTILE, names=(HOSTILE, "high"), predicted=replace(grades.predicted, ids=(HOSTILE,) * 6)
+    )
     page = Page(render_training_report(hostile))
     assert not page.all("script") + page.all("img")
     assert page.words.count(HOSTILE) > 3

@@ -58,7 +58,7 @@ def train(folder: Path) -> Run:
 def elsewhere(folder: Path) -> Path:
     """A run of another place: other features, patients q0, q1 ..., and `sheet.csv` beside it."""
     root = folder / "elsewhere"
-    write_cohort(root / "run", planted(STRENGTHS[:12], seed=5), per_patient=2)
+    write_cohort(root / "run", planted(STRENGTHS[:12], seed=5), per_patient=2, fingerprint="5" * 64)
     rename_patients(root / "run")
     (root / "sheet.csv").write_text("patient_id,stage\n" + "".join(f"q{k},{'AB'[k % 2]}\n" for k in range(6)))
     return root

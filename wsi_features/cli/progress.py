@@ -125,11 +125,9 @@ class Folds:
         if self._fold is None:
             return
         best = min(self._epochs, key=lambda epoch: epoch.val_loss)
-        kept = (
-            f"epoch {best.number + 1} of {len(self._epochs)}" if best.strength is None else f"L2 of {best.strength:g}"
-        )
+        count = f"{len(self._epochs)} {'epochs' if best.strength is None else 'strengths of L2'}"
         click.echo(
-            f"fold {self._fold}: kept {kept}, in validation loss {best.val_loss:.3f} and {self._metric} {best.val_metric:.2f}"
+            f"fold {self._fold}: {count}, lowest loss in validation {best.val_loss:.3f}, with {self._metric} {best.val_metric:.2f}"
         )
         self._fold = None
 

@@ -163,6 +163,8 @@ def _recipe(numbers: Json) -> Pairs:
     together = ["the slide" if "slide_id" in split["by"] else "the patient"]
     together += [name for name in split["by"] if name not in {"slide_id", "patient_id"}]
     pairs = [("bags", numbers["unit"] + ("s, fused late" if numbers["late"] else "s"))]
+    if "training" in numbers:
+        pairs.append(("models of the training", numbers["training"][:16]))
     pairs += [("never divided between folds", ", ".join(together)), ("folds", folds)]
     described = TrainingRecipe.model_fields
     unused = _OF_NETWORKS if numbers["recipe"]["model"] == "linear" else _OF_PROBES

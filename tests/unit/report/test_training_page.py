@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,10 @@ from wsi_features.report.training_model import FoldRow, Predicted, Score, Traini
 from wsi_features.report.training_page import render_training_report, score_table, verdict
 
 from .test_html import HOSTILE, Page
+from .test_page_in_chromium import chromium, measured
+
+__all__ = ["chromium"]  # a fixture
+SCROLLED = "document.documentElement.scrollWidth"
 
 FOLDS = np.array([0, 0, 0, 1, 1, 1])
 
@@ -182,6 +187,14 @@ def test_learning_curves_circle_the_kept_epoch_or_strength(grades: TrainingRepor
     probe = learning_plot(replace(grades.folds[1], strengths=(10.0, 0.1, 0.001)))
     assert probe is not None
     assert probe.title == "fold 1: L2 of 0.1 kept"
+
+
+@pytest.mark.ci
+@pytest.mark.parametrize("width", [1280, 600])
+def test_nothing_sticks_out_to_the_right(chromium: str, grades: TrainingReport, tmp_path: Path, width: int) -> None:
+    long = replace(grades, target="x" * 200, names=("low" * 40, "y" * 90), predicted=replace(grades.predicted, ids=("slide-" * 20,) * 6))
+    found = measured(chromium, render_training_report(long), tmp_path, SCROLLED, f"--window-size={width},900")
+    assert found == str(width)
 
 
 def test_a_prediction_has_neither_folds_nor_learning_curves(grades: TrainingReport) -> None:

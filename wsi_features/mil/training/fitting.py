@@ -151,11 +151,12 @@ def batches(bags: HeldBags, fold: Fold, epoch: int) -> list[Items]:
     """
     rng = np.random.default_rng((fold.seed, epoch))
     order = rng.permutation(fold.split.train)
-    count = -(-len(order) // fold.recipe.batch)
-    if fold.objective.task == "survival":
+    survival = fold.objective.task == "survival"
+    count = -(-len(order) // (fold.recipe.risk_set if survival else fold.recipe.batch))
+    if survival:
         seen = np.array([bags.data.bags[k].label[1] for k in order])
         order = order[np.argsort(-seen, kind="stable")]
-        count = min(count, max(1, int(seen.sum())))
+        count = min(count, int(seen.sum()))
         return [order[k::count] for k in range(count)]
     return np.array_split(order, count)
 

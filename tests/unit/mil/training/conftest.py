@@ -27,6 +27,7 @@ QUICK: dict[str, Any] = {
     "batch": 4,
     "folds": 3,
     "resamples": 50,
+    "strengths": (0.1, 10.0),
 }
 
 

@@ -33,6 +33,7 @@ def test_what_is_planted_is_found_for_every_task(
     assert abs(np.mean([one.output[0] for one in numbers.predictions]) - 57) < 4
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("model", ["mean", "max"])
 def test_other_ways_to_pool_find_it_too(told: dict[str, mil.BagDataset], model: str, recipe: Recipes) -> None:
     assert mil.cross_validated(told["classification"], recipe(model=model)).metrics["auc"].value > 0.85
@@ -72,6 +73,7 @@ def test_training_stops_when_the_validation_fold_gets_no_better(
         assert min(losses[fold.best_epoch :]) >= losses[fold.best_epoch] - 0.05
 
 
+@pytest.mark.ci
 def test_the_numbers_of_the_best_epoch_are_kept(told: dict[str, mil.BagDataset], recipe: Recipes) -> None:
     longer = mil.cross_validated(told["classification"], recipe(patience=3, improvement=0.05))
     stopped = mil.cross_validated(
@@ -83,6 +85,7 @@ def test_the_numbers_of_the_best_epoch_are_kept(told: dict[str, mil.BagDataset],
     )
 
 
+@pytest.mark.ci
 @pytest.mark.parametrize("late", [True, False])
 def test_patients_of_several_slides_are_fused_early_or_late(
     fused: dict[bool, mil.BagDataset], late: bool, recipe: Recipes
@@ -138,7 +141,7 @@ def test_a_gpu_that_is_not_there_is_not_replaced_in_silence(told: dict[str, mil.
 def test_survival_steps_each_have_an_event_however_few_there_are(tiny: Any, cohorts: Any, recipe: Recipes) -> None:
     cells = {"t": list(range(24)), "e": [int(k % 4 == 0) for k in range(24)]}
     data = mil.BagDataset.open(tiny, cohorts.labels("survival", cells))
-    how = recipe(batch=2)
+    how = recipe(risk_set=2)
     split = checked_folds(data, how, {"patient": data.groups()})[0]
     fold = Fold(0, split, how, Objective.of(data.part(split.train), balanced=True), torch.device("cpu"))
     steps, later = (batches(HeldBags.unread(data), fold, epoch) for epoch in (0, 1))

@@ -3,11 +3,14 @@
 import shutil
 from typing import Any
 
+import numpy as np
 import pytest
 
 from wsi_features import mil
 from wsi_features.cohort.cohort import Cohort
 from wsi_features.errors import TrainingError
+from wsi_features.mil.splits import Split
+from wsi_features.mil.training.checks import refuse_parts
 
 CASES = {
     "classification": [
@@ -52,7 +55,7 @@ def test_too_few_events_are_refused(tiny: Any, events: int, message: str) -> Non
 
 def test_as_many_events_as_folds_are_enough(tiny: Any) -> None:
     data = opened(tiny, "survival", {"t": [k % 7 for k in range(24)], "e": [int(k % 5 == 0) for k in range(24)]})
-    result = mil.cross_validated(data, mil.TrainingRecipe(model="linear", resamples=20))
+    result = mil.cross_validated(data, mil.TrainingRecipe(model="linear", resamples=20, strengths=(1.0,)))
     assert 0 <= result.metrics["c_index"].value <= 1
 
 
@@ -95,3 +98,17 @@ def test_features_of_two_encoders_are_refused_by_slide(tmp_path: Any, cohorts: A
     data = mil.BagDataset.open(cohort, cohorts.labels("classification", {"g": ["A", "B"] * 6}))
     with pytest.raises(TrainingError, match="slide 's7' has encoder 'other', and 's0' has 'tiny'"):
         mil.cross_validated(data, mil.TrainingRecipe(model="linear", folds=3))
+
+
+def test_a_fold_whose_part_lacks_what_it_needs_is_named(tiny: Any) -> None:
+    classes = opened(tiny, "classification", {"g": ["A"] * 12 + ["B"] * 12})
+    survival = opened(tiny, "survival", {"t": list(range(24)), "e": [int(k < 12) for k in range(24)]})
+    numbers = opened(tiny, "regression", {"x": [1.0] * 12 + [2.0] * 12})
+    split = Split(np.arange(10), np.arange(10, 13), np.arange(13, 24))
+    for data, message in (
+        (classes, "fold 2: its train part has no bag of class 'B'"),
+        (survival, "fold 2: its test part has no event"),
+        (numbers, "fold 2: its train part has one value of 'x' only"),
+    ):
+        with pytest.raises(TrainingError, match=message):
+            refuse_parts(data, 2, split)

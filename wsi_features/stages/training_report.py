@@ -34,11 +34,8 @@ _FILES = {
     ATTENTION: "attention and scores of every tile, by slide and row",
     MODELS: "the models, for wsi-features predict",
 }
-_OF_PROBES = {"strengths"}
-_OF_NETWORKS = {
-    *("hidden", "attention", "dropout", "learning_rate", "weight_decay", "epochs", "patience", "batch"),
-    *("max_tiles", "val_tiles"),
-}
+_OF_PROBES = {"model", "standardise", "balanced", "strengths", "folds", "seed", "resamples"}
+"""The settings that a linear probe has; the others are of networks, which have all but the strengths."""
 _NAMED = 6
 
 
@@ -167,7 +164,8 @@ def _recipe(numbers: Json) -> Pairs:
         pairs.append(("models of the training", numbers["training"][:16]))
     pairs += [("never divided between folds", ", ".join(together)), ("folds", folds)]
     described = TrainingRecipe.model_fields
-    unused = _OF_NETWORKS if numbers["recipe"]["model"] == "linear" else _OF_PROBES
+    every = set(numbers["recipe"])
+    unused = every - _OF_PROBES if numbers["recipe"]["model"] == "linear" else {"strengths"}
     unused = unused | {"folds"} if split["file"] else unused
     recipe = {name: value for name, value in numbers["recipe"].items() if name not in unused}
     return (*pairs, *((name, f"{_plain(value)}  ({described[name].description})") for name, value in recipe.items()))

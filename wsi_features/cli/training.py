@@ -36,7 +36,7 @@ def tell_result(numbers: dict[str, Any], folder: Path, commands: tuple[tuple[str
     """Each metric with its interval and chance, the files, and the commands that may follow."""
     for k, score in enumerate(scores_of(numbers)):
         chance = "" if score.chance is None else f", by chance {score.chance:.2f}"
-        click.secho(f"{score.said}{chance}", bold=k == 0)
+        click.echo(f"{score.said}{chance}" if k else click.style(f"{score.said}{chance}", bold=True))
     if folds := numbers.get("folds"):
         each = " ".join("-" if one["metric"] is None else f"{one['metric']:.2f}" for one in folds)
         click.echo(f"  by fold: {each}")

@@ -192,7 +192,12 @@ def test_learning_curves_circle_the_kept_epoch_or_strength(grades: TrainingRepor
 @pytest.mark.ci
 @pytest.mark.parametrize("width", [1280, 600])
 def test_nothing_sticks_out_to_the_right(chromium: str, grades: TrainingReport, tmp_path: Path, width: int) -> None:
-    long = replace(grades, target="x" * 200, names=("low" * 40, "y" * 90), predicted=replace(grades.predicted, ids=("slide-" * 20,) * 6))
+    long = replace(
+        grades,
+        target="x" * 200,
+        names=("low" * 40, "y" * 90),
+        predicted=replace(grades.predicted, ids=("slide-" * 20,) * 6),
+    )
     found = measured(chromium, render_training_report(long), tmp_path, SCROLLED, f"--window-size={width},900")
     assert found == str(width)
 

@@ -33,7 +33,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rows += [
         [f"p{k}", "AB"[k % 2], 30 - 20 * (k % 2) + k, 1, 2.5 * (k % 2) + k / 50, f"c{k // 2}"] for k in range(PATIENTS)
     ]
-    rows += [["p11b", "C", 1, 0, 3, "c9"]]
+    rows += [["p11b", "0", 1, 0, 3, "c9"]]
     with (root / "sheet.csv").open("w", newline="") as file:
         csv.writer(file).writerows(rows)
     (root / "quick.yaml").write_text("{model: linear, folds: 3, strengths: [0.01, 1], resamples: 50, epochs: 3}")
@@ -89,7 +89,7 @@ def test_a_training_leaves_numbers_tables_scores_models_and_a_page(folder: Path)
     )
     assert found["metrics"]["auc"]["value"] > 0.9
     assert (found["metrics"]["auc"]["chance"], found["metrics"]["auc"]["patients"]) == (0.5, PATIENTS)
-    assert found["left_out"] == {"p11b": "labelled, but without features", "class 'C'": "no bag"}
+    assert found["left_out"] == {"p11b": "labelled, but without features", "class '0'": "no bag"}
     assert found["features"]["encoder"] == "tiny"
     assert "The features tell grade" in (done / "training.html").read_text()
     assert not [name for name in ("date", "host", "user", str(folder)) if name in (done / "metrics.json").read_text()]
@@ -123,7 +123,7 @@ def test_the_same_training_is_kept_and_another_one_refused(
     assert train("--out", tmp_path / "t") == 0
     assert "The same training is in" in capsys.readouterr().out
     assert {path.name: path.stat().st_mtime_ns for path in (tmp_path / "t").iterdir()} == before
-    assert train("--seed", 1, "--out", tmp_path / "t") == 2
+    assert train("--model", "max", "--out", tmp_path / "t") == 2
     assert "holds a training of other features, labels or settings" in capsys.readouterr().err
     assert train("--seed", 1, "--overwrite", "--out", tmp_path / "t") == 0
     assert numbers(tmp_path / "t")["recipe"]["seed"] == 1
@@ -151,6 +151,7 @@ def test_one_given_split_tests_only_its_test_part(train: Run, tmp_path: Path) ->
     assert train("--folds-file", tmp_path / "f.csv", "--out", tmp_path / "t") == 0
     assert {row["patient_id"] for row in rows(tmp_path / "t/predictions.csv")} == {"p8", "p9", "p10"}
     assert numbers(tmp_path / "t")["left_out"]["s23"] == "not in f.csv"
+    assert numbers(tmp_path / "t")["counts"]["patients"] == 11
     assert set(read_scores(tmp_path / "t/attention.parquet").slide_ids) == {f"s{k}" for k in range(16, 22)}
 
 
@@ -292,6 +293,7 @@ def test_features_of_another_encoder_are_refused_by_name(
     write_cohort(tmp_path / "run", planted([0.0, 1.0]), encoder={"name": "other", "dim": 7})
     assert predicted(folder, tmp_path / "run", "--out", tmp_path / "p") == 2
     assert "slide 's0' has features of encoder 'other', and the model was trained on 'tiny'" in capsys.readouterr().err
+    assert not (tmp_path / "p").exists()
 
 
 def test_a_folder_that_is_no_training_is_refused(

@@ -112,3 +112,9 @@ def test_a_fold_whose_part_lacks_what_it_needs_is_named(tiny: Any) -> None:
     ):
         with pytest.raises(TrainingError, match=message):
             refuse_parts(data, 2, split)
+
+
+def test_steps_that_are_too_large_are_told(tiny: Any) -> None:
+    data = opened(tiny, "regression", {"x": [float(k % 3) for k in range(24)]})
+    with pytest.raises(TrainingError, match="fold 0, epoch .*learning_rate 1e\\+30"):
+        mil.cross_validated(data, mil.TrainingRecipe(hidden=8, learning_rate=1e30, folds=3))

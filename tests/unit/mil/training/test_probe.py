@@ -21,7 +21,7 @@ def fitted(data: mil.BagDataset, values: Any, strength: float, *, balanced: bool
     split = Split(TRAIN, np.arange(16, 20), np.arange(20, 24))
     recipe = mil.TrainingRecipe(model="linear", balanced=balanced)
     fold = Fold(0, split, recipe, Objective.of(data.part(TRAIN), balanced=balanced), torch.device("cpu"))
-    weight, bias, _ = fitted_linear(values, fold, HeldBags.unread(data), strength)
+    weight, bias, _ = fitted_linear(np.linalg.svd(values, full_matrices=False), fold, HeldBags.unread(data), strength)
     return weight, bias, fold
 
 

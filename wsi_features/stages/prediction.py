@@ -29,6 +29,7 @@ from wsi_features.stages.training_files import (
     commit,
     finished,
     made_folder,
+    mapped_column,
     next_commands,
     predictions_csv,
     refuse_place,
@@ -69,7 +70,8 @@ class PreparedPrediction:
     @property
     def commands(self) -> tuple[tuple[str, str], ...]:
         """What one does next."""
-        return next_commands(KIND, self.out, self.asked.folder)
+        column = mapped_column(self.models.recipe.model, self.models.task, self.models.names)
+        return next_commands(KIND, self.out, self.asked.folder, column)
 
     def numbers(self) -> Json:
         """What is known before anything is predicted."""

@@ -33,6 +33,7 @@ from wsi_features.stages.training_files import (
     commit,
     folds_csv,
     made_folder,
+    mapped_column,
     next_commands,
     predictions_csv,
     refuse_place,
@@ -81,7 +82,9 @@ class Prepared:
     @property
     def commands(self) -> tuple[tuple[str, str], ...]:
         """What one does next."""
-        return next_commands(KIND, self.out, self.asked.folder)
+        asked = self.asked
+        column = mapped_column(asked.recipe.model, asked.labels.task, self.bags.dataset.names)
+        return next_commands(KIND, self.out, asked.folder, column)
 
     def numbers(self) -> Json:
         """What is known before anything is learned."""

@@ -107,13 +107,20 @@ def commit(folder: Path, numbers: Json) -> Json:
 _ORDER = (PAGE, PREDICTION_PAGE, PREDICTIONS, FOLDS, ATTENTION, MODELS)
 
 
-def next_commands(kind: str, out: Path, folder: Path) -> tuple[tuple[str, str], ...]:
-    """What one does next with a result, as one types it."""
+def next_commands(kind: str, out: Path, folder: Path, column: str) -> tuple[tuple[str, str], ...]:
+    """What one does next with a result, as one types it; `column` of the scores is what a map shows."""
     scores, maps = quote(str(folder / ATTENTION)), quote(str(folder.with_name(f"{folder.name}-heatmaps")))
-    heat = f"wsi-features heatmap {quote(str(out))} --scores {scores} --to png --out {maps}"
+    heat = f"wsi-features heatmap {quote(str(out))} --scores {scores} --column {quote(column)} --to png --out {maps}"
     other = f"wsi-features predict {quote(str(folder))} OTHER_OUT --labels CSV --out DIR"
     further = (("on another cohort", other),) if kind == "training" else ()
-    return ("attention on the slides", heat), *further
+    return (f"{column.replace(':', ' of ')} on the slides", heat), *further
+
+
+def mapped_column(model: str, task: Task, names: Sequence[str]) -> str:
+    """What tells most on a map: the attention, or where all tiles have the same what each speaks for."""
+    if model not in {"mean", "linear"}:
+        return "attention"
+    return "score:risk" if task == "survival" else f"score:{names[-1]}"
 
 
 def predictions_csv(dataset: BagDataset, task: Task, names: Sequence[str], predictions: Iterable[Prediction]) -> str:

@@ -121,7 +121,11 @@ def test_the_same_training_is_kept_and_another_one_refused(
     shutil.copytree(folder / "done", tmp_path / "t")
     before = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "t").iterdir()}
     assert train("--out", tmp_path / "t") == 0
-    assert "The same training is in" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "The same training is in" in said
+    assert (
+        f"--scores {tmp_path}/t/attention.parquet --column score:B --to png" in said
+    )  # a probe looks at all tiles alike
     assert {path.name: path.stat().st_mtime_ns for path in (tmp_path / "t").iterdir()} == before
     assert train("--model", "max", "--out", tmp_path / "t") == 2
     assert "holds a training of other features, labels or settings" in capsys.readouterr().err

@@ -74,7 +74,7 @@ class BagError(UsageError):
         """Nobody says whose slide it is."""
         return cls(
             f"slide {slide_id!r} has no patient_id. Fill that column of the manifest or of the label table, or use slides: "
-            "unit='slide', by='slide_id'."
+            "unit='slide', by='slide_id' (`--group slide_id`)."
         )
 
     @classmethod

@@ -17,6 +17,7 @@ from tests.unit.mil.training.conftest import planted, write_cohort
 from wsi_features.cli.main import run_command
 from wsi_features.cohort.cohort import Cohort
 from wsi_features.cohort.scores import read_scores
+from wsi_features.mil import TrainingRecipe
 
 PATIENTS = 12
 STRENGTHS = [60.0 * (k // 2 % 2) for k in range(2 * PATIENTS)]
@@ -306,3 +307,18 @@ def test_a_folder_that_is_no_training_is_refused(
     (tmp_path / "empty").mkdir()
     assert run_command(["predict", str(tmp_path / "empty"), str(elsewhere / "run"), "--out", str(tmp_path / "p")]) == 2
     assert "is no finished training (no readable metrics.json)" in capsys.readouterr().err
+
+
+def test_the_help_says_the_defaults_of_the_recipe(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(["train", "--help"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    recipe = TrainingRecipe()
+    for option, value in (
+        ("--folds N", recipe.folds),
+        ("--max-tiles N", recipe.max_tiles),
+        ("--epochs N", recipe.epochs),
+    ):
+        stated = re.search(rf"{option} .*?Default: (\d+)\.", said)
+        assert stated
+        assert stated[1] == str(value), option
+    assert f"Default: {recipe.model}, gated attention" in said

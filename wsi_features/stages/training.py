@@ -155,7 +155,7 @@ def trained(made: Prepared, progress: Progress | None = None) -> Json:
         dataset, asked.recipe, made.splits, made.patients, device=asked.device, progress=progress
     )
     numbers = made.numbers() | _learned(made, result)
-    with replaced(folder):
+    with replaced(folder, KIND):
         save_trained(folder / MODELS, result.trained())
         tested = {one.bag_id for one in result.predictions}
         scores = tile_scores(result, dataset.part(k for k, name in enumerate(dataset.ids) if name in tested))

@@ -136,11 +136,27 @@ def test_the_same_training_is_kept_and_another_one_refused(
 
 def test_what_is_not_whole_is_trained_again_to_the_same_bytes(folder: Path, train: Run, tmp_path: Path) -> None:
     shutil.copytree(folder / "done", tmp_path / "t")
-    (tmp_path / "t/metrics.json").unlink()
+    (tmp_path / "t/metrics.json").write_text('{"kind": "training", "unfinished": true}')
     (tmp_path / "t/predictions.csv").write_text("half")
+    (tmp_path / "t/models/fold7.safetensors").write_text("of more folds")
+    (tmp_path / "t/models/mine.txt").write_text("not ours")
     assert train("--out", tmp_path / "t") == 0
     for name in ("metrics.json", "predictions.csv", "folds.csv", "attention.parquet", "models/trained.json"):
         assert (tmp_path / "t" / name).read_bytes() == (folder / "done" / name).read_bytes(), name
+    assert not (tmp_path / "t/models/fold7.safetensors").exists()
+    assert (tmp_path / "t/models/mine.txt").exists()
+    (tmp_path / "t/attention.parquet").unlink()
+    assert train("--out", tmp_path / "t") == 0
+    assert (tmp_path / "t/attention.parquet").exists()
+
+
+def test_files_of_somebody_else_are_not_replaced(
+    train: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "predictions.csv").write_text("mine")
+    assert train("--out", tmp_path) == 2
+    assert "holds predictions.csv of other features" in capsys.readouterr().err
+    assert (tmp_path / "predictions.csv").read_text() == "mine"
 
 
 def test_folds_are_taken_from_the_file_of_another_training(folder: Path, train: Run, tmp_path: Path) -> None:
@@ -299,6 +315,13 @@ def test_features_of_another_encoder_are_refused_by_name(
     assert predicted(folder, tmp_path / "run", "--out", tmp_path / "p") == 2
     assert "slide 's0' has features of encoder 'other', and the model was trained on 'tiny'" in capsys.readouterr().err
     assert not (tmp_path / "p").exists()
+
+
+def test_a_prediction_never_replaces_its_models(
+    folder: Path, elsewhere: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert predicted(folder, elsewhere / "run", "--overwrite", "--out", folder / "done") == 2
+    assert "whose models are used" in capsys.readouterr().err
 
 
 def test_a_folder_that_is_no_training_is_refused(

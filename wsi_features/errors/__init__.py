@@ -10,6 +10,7 @@
     │   ├── AnnotationError         annotations
     │   ├── CoordinatesError        coordinates
     │   ├── ImportedFileError       imported_file
+    │   ├── CompareError            incomparable
     │   ├── SegmentationError       tissue
     │   ├── TissueModelSlideError   tissue
     │   ├── StainFitError           stain_fit
@@ -31,13 +32,15 @@
         ├── PromptError             prompts
         ├── CurationError           curation
         ├── ExportError             export
+        ├── CompareRequestError     compare
         ├── ImportedError           import
         ├── LabelError              labels
         ├── BagError                bags
         ├── SplitError              split
         ├── TrainingError           training
-        ├── ScoreTableError         score_table
         ├── TrainingFolderError     training
+        ├── ScoreTableError         score_table
+        ├── HeatMapError            heatmap
         ├── TissueModelError        tissue_model
         └── EncoderError            encoder
             ├── UnknownEncoderError
@@ -56,6 +59,7 @@ The second column is the reason code that records and status tables carry.
 
 from wsi_features.errors.base import SlideError, UsageError, WsiFeaturesError, one_line
 from wsi_features.errors.cohort import ConfigError, ManifestError, OutputError, ThresholdError, manifest_problem
+from wsi_features.errors.compare import CompareError, CompareRequestError
 from wsi_features.errors.coordinates import CoordinatesError
 from wsi_features.errors.curation import CurationError
 from wsi_features.errors.encoders import (
@@ -73,7 +77,7 @@ from wsi_features.errors.mil import BagError, LabelError, SplitError
 from wsi_features.errors.programs import LibraryError, ProgramError
 from wsi_features.errors.prompts import PromptError
 from wsi_features.errors.remote import RemoteSlideError
-from wsi_features.errors.scores import ScoreError, ScoreTableError
+from wsi_features.errors.scores import HeatMapError, ScoreError, ScoreTableError
 from wsi_features.errors.slides import CrashError, ResolutionError, SlideFileError, TileReadError
 from wsi_features.errors.stain import StainContractError, StainFitError, StainKindError, StainTargetError
 from wsi_features.errors.store import ArtifactError, ClaimedError, StorageError, StoreError
@@ -89,6 +93,8 @@ __all__ = [
     "BagError",
     "CardError",
     "ClaimedError",
+    "CompareError",
+    "CompareRequestError",
     "ConfigError",
     "CoordinatesError",
     "CrashError",
@@ -96,6 +102,7 @@ __all__ = [
     "DeviceLostError",
     "EncoderError",
     "ExportError",
+    "HeatMapError",
     "HubError",
     "ImportedError",
     "ImportedFileError",

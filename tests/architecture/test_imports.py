@@ -33,7 +33,7 @@ MAY_IMPORT = {
     "generated": {"cohort", "config", "encode", "files"},
     "stages": {
         *("errors", "geometry", "recipe", "resources", "files", "slides", "tiles", "tissue", "stain", "encode"),
-        *("store", "cohort", "report", "config"),
+        *("store", "cohort", "mil", "report", "config"),
     },
     "cli": {"errors", "files", "config", "cohort", "stages", "store", "encode"},
 }

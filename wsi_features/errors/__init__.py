@@ -38,6 +38,7 @@
         ├── BagError                bags
         ├── SplitError              split
         ├── TrainingError           training
+        ├── TrainingFolderError     training
         ├── ScoreTableError         score_table
         ├── HeatMapError            heatmap
         ├── TissueModelError        tissue_model
@@ -83,6 +84,7 @@ from wsi_features.errors.store import ArtifactError, ClaimedError, StorageError,
 from wsi_features.errors.tissue import AnnotationError, SegmentationError
 from wsi_features.errors.tissue_models import TissueModelError, TissueModelSlideError
 from wsi_features.errors.training import TrainingError
+from wsi_features.errors.training_folder import TrainingFolderError
 from wsi_features.errors.weights import HubError, MissingWeightsError, WeightsStoreError
 
 __all__ = [
@@ -133,6 +135,7 @@ __all__ = [
     "TissueModelError",
     "TissueModelSlideError",
     "TrainingError",
+    "TrainingFolderError",
     "UnknownEncoderError",
     "UsageError",
     "WeightsError",

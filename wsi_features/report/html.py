@@ -141,7 +141,13 @@ def _environment() -> Environment:
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_printable
     )
     environment.filters.update(
-        thousands=_thousands, decimals=_decimals, duration=_duration, percent=_percent, short=_short, csp_hash=_csp_hash
+        thousands=_thousands,
+        decimals=_decimals,
+        duration=_duration,
+        percent=_percent,
+        short=_short,
+        csp_hash=_csp_hash,
+        number=_number,
     )
     return environment
 
@@ -175,6 +181,11 @@ def _thousands(value: int | None) -> str:
 
 def _decimals(value: float | None, places: int) -> str:
     return _UNKNOWN if value is None else f"{value:,.{places}f}"
+
+
+def _number(value: float) -> str:
+    """Three decimals, fewer of what is large; a dash for NaN."""
+    return _UNKNOWN if value != value else f"{value:.3f}" if abs(value) < 10 else f"{value:,.1f}"  # noqa: PLR0124
 
 
 def _short(value: float) -> str:

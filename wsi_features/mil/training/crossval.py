@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from wsi_features.mil.dataset import BagDataset
+from wsi_features.mil.labels import Task, strata
 from wsi_features.mil.splits import Split, k_folds
 from wsi_features.mil.table import PATIENT, SLIDE, Table
 from wsi_features.mil.training.bootstrap import intervals, resampled_counts
@@ -42,36 +43,58 @@ def cross_validated(
     seeds give equal bytes on the same machine and number of threads. Raises TrainingError, SplitError, BagError, LabelError.
     """
     how = recipe or TrainingRecipe()
-    place = device_of(device)
     patients = dataset.ids if SLIDE in by else dataset.groups(PATIENT)
     groups = {name.removesuffix("_id"): dataset.groups(name, table) for name in by if name not in {SLIDE, PATIENT}}
     groups["patient"] = patients
     splits = checked_folds(dataset, how, groups)
+    return cross_validated_on(dataset, how, splits, patients, device=device, memory_gib=memory_gib, progress=progress)
+
+
+def cross_validated_on(
+    dataset: BagDataset,
+    recipe: TrainingRecipe,
+    splits: Sequence[Split],
+    patients: Sequence[str],
+    *,
+    device: Device = "auto",
+    memory_gib: float | None = None,
+    progress: Progress | None = None,
+) -> CrossValidation:
+    """The same on given folds, which `checked_folds` has seen; a bag that none of them tests is not predicted.
+
+    `patients` names the patient of each bag. Raises TrainingError, StoreError.
+    """
+    place = device_of(device)
     features = FeatureContract.of(dataset)
     bags = HeldBags.of(dataset, None if memory_gib is None else int(memory_gib * 2**30))
     folds = []
     for number, split in enumerate(splits):
-        objective = Objective.of(dataset.part(split.train), balanced=how.balanced)
-        fold = Fold(number, split, how, objective, place)
+        objective = Objective.of(dataset.part(split.train), balanced=recipe.balanced)
+        fold = Fold(number, split, recipe, objective, place)
         folds.append(_folded(bags, fold, patients, progress or (lambda fold, epoch: None)))  # noqa: ARG005
     number_of = {name: k for k, name in enumerate(dataset.ids)}
     predictions = sorted((one for fold in folds for one in fold.predictions), key=lambda one: number_of[one.bag_id])
     return CrossValidation(
         task=objective.task,
         names=dataset.names,
-        recipe=how,
+        recipe=recipe,
         features=features,
         late=dataset.recipe.late,
         folds=tuple(folds),
         predictions=tuple(predictions),
-        metrics=_metrics(dataset, how, predictions, patients),
+        metrics=judged(objective.task, dataset.names, predictions, recipe),
     )
 
 
-def checked_folds(dataset: BagDataset, recipe: TrainingRecipe, groups: dict[str, tuple[str, ...]]) -> list[Split]:
+def checked_folds(
+    dataset: BagDataset,
+    recipe: TrainingRecipe,
+    groups: dict[str, tuple[str, ...]],
+    given: Sequence[Split] | None = None,
+) -> Sequence[Split]:
     """The folds, with what each must have to be learned from. Raises TrainingError and SplitError."""
-    refuse_labels(dataset, list(groups.values()), recipe.folds)
-    splits = k_folds(list(groups.values()), recipe.folds, dataset.strata(), recipe.seed)
+    refuse_labels(dataset, list(groups.values()), recipe.folds if given is None else 2)
+    splits = given or k_folds(list(groups.values()), recipe.folds, dataset.strata(), recipe.seed)
     for number, split in enumerate(splits):
         split.refuse_leaks(dataset.ids, **groups)
         refuse_parts(dataset, number, split)
@@ -91,13 +114,14 @@ def _folded(bags: HeldBags, fold: Fold, patients: Sequence[str], progress: Progr
     return FoldResult(fold.number, fold.split, fitted.history, fitted.best_epoch, predictions, fitted.model)
 
 
-def _metrics(
-    dataset: BagDataset, recipe: TrainingRecipe, predictions: Sequence[Prediction], patients: Sequence[str]
+def judged(
+    task: Task, names: Sequence[str], predictions: Sequence[Prediction], recipe: TrainingRecipe
 ) -> dict[str, Interval]:
-    assert dataset.task is not None  # noqa: S101 - checked before folds were made
+    """The metrics of predictions that have labels, with intervals over their patients; of a recipe its resamples and seed."""
+    labels = [one.label for one in predictions]
     outputs = np.stack([one.output for one in predictions])
     folds = np.array([one.fold for one in predictions], np.int64)
-    found = metrics_of(dataset.task, dataset.names, [one.label for one in predictions], outputs, folds)
-    strata = None if dataset.task == "regression" else dataset.strata()
-    counts = resampled_counts(patients, strata, recipe.resamples, recipe.seed)
-    return intervals(found, counts, len(set(patients)))
+    patients = [one.patient_id for one in predictions]
+    kinds = None if task == "regression" else strata(task, labels)
+    counts = resampled_counts(patients, kinds, recipe.resamples, recipe.seed)
+    return intervals(metrics_of(task, names, labels, outputs, folds), counts, len(set(patients)))

@@ -15,15 +15,12 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from wsi_features.cohort.cohort import Cohort
-from wsi_features.cohort.keep import kept_columns, kept_rows
+from wsi_features.cohort.cohort import OPENERS, Cohort
+from wsi_features.cohort.keep import Recorded, kept_columns, kept_rows, last_run
 from wsi_features.errors import BagError, StoreError
 from wsi_features.mil.table import PATIENT, SLIDE, Table
 from wsi_features.recipe import Recipe
 from wsi_features.store import FeatureStore, RawArray, Verify, raw_array
-
-_OPENERS = 8
-"""Stores that are opened at once: small files, which network file systems are slow to give."""
 
 
 class BagRecipe(Recipe):
@@ -46,7 +43,7 @@ class BagRecipe(Recipe):
     stains: tuple[str, ...] = Field((), description="Only slides of these stains, as the manifest names them")
     columns: tuple[str, ...] = Field((), description="Measured columns that bags carry")
     missing: Literal["refuse", "leave_out"] = Field("refuse", description="What becomes of labels without features")
-    verify: Verify = Field("first", description="When checksums are compared of chunks that are read whole")
+    verify: Verify = Field("first", description="When checksums are compared, of chunks of which half or more is read")
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,14 +88,10 @@ def slides_of(cohort: Cohort, recipe: BagRecipe, table: Table | None = None) -> 
     A `patient_id` or `block` of `table`, where it is of slides, fills what the manifest leaves empty. Raises BagError,
     StoreError, and ArtifactError where marks are damaged or not clear.
     """
-    wanted = [
-        row.slide_id
-        for row in cohort.manifest
-        if (not recipe.stains or row.stain in recipe.stains) and cohort.has(row.slide_id)
-    ]
-    by_slide = table if table is not None and table.key == SLIDE else None
-    with ThreadPoolExecutor(_OPENERS, "open") as executor:
-        found = tuple(executor.map(partial(_slide_rows, cohort, recipe, by_slide, _patients(cohort, by_slide)), wanted))
+    wanted = [row.slide_id for row in cohort.manifest if not recipe.stains or row.stain in recipe.stains]
+    one = partial(_slide_rows, cohort, recipe, _of_slides(table), patients_of(cohort, table), last_run(cohort.out))
+    with ThreadPoolExecutor(OPENERS, "open") as executor:
+        found = tuple(slide for slide in executor.map(one, wanted) if slide is not None)
     for slide in found:
         if slide.dim != found[0].dim:
             raise BagError.width(slide.slide_id, slide.dim, found[0].dim)
@@ -106,13 +99,20 @@ def slides_of(cohort: Cohort, recipe: BagRecipe, table: Table | None = None) -> 
 
 
 def _slide_rows(
-    cohort: Cohort, recipe: BagRecipe, table: Table | None, patients: dict[str, tuple[str, str]], slide_id: str
-) -> SlideRows:
+    cohort: Cohort,
+    recipe: BagRecipe,
+    table: Table | None,
+    patients: dict[str, tuple[str, str]],
+    last: Recorded,
+    slide_id: str,
+) -> SlideRows | None:
+    if not cohort.has(slide_id):
+        return None
     store = cohort.store(slide_id)
     for name in (*recipe.columns, *recipe.limits):
         if name not in store.attributes["column_names"]:
             raise BagError.no_column(slide_id, name, store.attributes["column_names"])
-    used = _used(cohort, store, recipe)
+    used = _used(cohort, store, recipe, last)
     count = int(used.sum())
     patient, stain = patients[slide_id]
     return SlideRows(
@@ -129,20 +129,27 @@ def _slide_rows(
     )
 
 
-def _used(cohort: Cohort, store: FeatureStore, recipe: BagRecipe) -> npt.NDArray[np.bool_]:
-    used = store.valid.copy() if recipe.marks == "" else kept_rows(cohort.out, store, recipe.marks) & store.valid
+def _used(cohort: Cohort, store: FeatureStore, recipe: BagRecipe, last: Recorded) -> npt.NDArray[np.bool_]:
+    used = store.valid.copy()
+    if recipe.marks != "":
+        used &= kept_rows(cohort.out, store, recipe.marks, last)
     if recipe.limits:
         _, values = kept_columns(store.columns, store.valid, dict(recipe.limits))
         used &= values[:, 0] == 1
     return np.asarray(used)
 
 
-def _patients(cohort: Cohort, table: Table | None) -> dict[str, tuple[str, str]]:
+def patients_of(cohort: Cohort, table: Table | None) -> dict[str, tuple[str, str]]:
     """Patient and stain of every slide. Raises BagError where manifest and table name different patients."""
+    by_slide = _of_slides(table)
     found = {}
     for row in cohort.manifest:
-        told = table.get(row.slide_id, PATIENT) if table else ""
+        told = by_slide.get(row.slide_id, PATIENT) if by_slide else ""
         if row.patient_id and told and row.patient_id != told:
             raise BagError.other_patient(row.slide_id, row.patient_id, told)
         found[row.slide_id] = (row.patient_id or told, row.stain)
     return found
+
+
+def _of_slides(table: Table | None) -> Table | None:
+    return table if table is not None and table.key == SLIDE else None

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 class TileDataset:
     """All tiles that the bags of a data set may hold, numbered through; a tile has its bag's label.
 
-    An item, or a list of them as DataLoader asks (`__getitems__`), is a dict of arrays: `features` (b, d) as stored,
-    `slide` int64 (b,) the place in `slide_ids`, `row` int64 (b,) of its store, and the labels.
+    An item, or a list of them as DataLoader asks (`__getitems__`), is a dict of arrays: `features` (b, d) as stored
+    (float32 where slides of the batch differ in that), `slide` int64 (b,) the place in `slide_ids`, `row` int64 (b,) of its store, and the labels.
     """
 
     slides: tuple[SlideRows, ...]
@@ -55,10 +55,11 @@ class TileDataset:
             raise IndexError(f"tiles are 0 to {len(self) - 1}; asked for {wanted.min()} to {wanted.max()}")
         slide = np.searchsorted(self.starts, wanted, side="right") - 1
         rows = np.empty(len(wanted), np.int64)
-        first = self.slides[0].features
-        features = aligned_empty((len(wanted), *first.shape[1:]), first.dtype)
+        of_batch = np.unique(slide).tolist()
+        dtype = np.result_type(*(self.slides[one].features.dtype for one in of_batch or [0]))
+        features = aligned_empty((len(wanted), self.slides[0].dim), dtype)
         order = np.argsort(wanted, kind="stable")
-        for one in np.unique(slide):
+        for one in of_batch:
             place = order[slice(*np.searchsorted(slide[order], [one, one + 1]))]
             rows[place] = self.slides[one].rows[wanted[place] - self.starts[one]]
             features[place] = self.slides[one].features.rows(rows[place])

@@ -199,5 +199,5 @@ def test_slides_of_one_patient_with_two_labels_are_refused(cohort: Cohort, tmp_p
 
 
 def test_no_bag_at_all_is_refused(cohort: Cohort) -> None:
-    with pytest.raises(BagError, match="gives no bag: 13 slides or patients were left out"):
+    with pytest.raises(BagError, match="gives no bag: of its slides and patients 13 have no tiles"):
         opened(cohort, limits={"tissue": {"min": 1e6}})

@@ -78,7 +78,7 @@ class BagDataset:
 
     def __getitem__(self, item: int) -> Bag | PatientBags:
         """Bag number `item`; of a patient's slides one by one where the recipe fuses late. Raises IndexError, StoreError."""
-        bag, recipe, epoch = self.bags[item], self.recipe, int(self._epoch)
+        bag, recipe, epoch = self.bags[item], self.recipe, self.epoch
         if not recipe.late:
             return read_bag(bag, drawn_rows(bag, recipe, epoch, self._curves), recipe.columns, recipe.verify)
         parts = [BagSlides(bag.bag_id, bag.patient_id, (slide,), bag.label) for slide in bag.slides if slide.used]
@@ -87,6 +87,11 @@ class BagDataset:
             for part in parts
         ]
         return PatientBags(bag.bag_id, tuple(of_slides), bag.label)
+
+    @property
+    def epoch(self) -> int:
+        """Which draws items give."""
+        return int(self._epoch)
 
     def set_epoch(self, epoch: int) -> None:
         """The draws that items give from now on, in this process and in workers that share its memory."""

@@ -6,7 +6,7 @@ Rows are asked for in batches and read slide by slide, so that nothing is done a
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from math import ceil
 from typing import TYPE_CHECKING, Any
@@ -84,7 +84,7 @@ class TileBatches:
     """Batches of tile numbers for DataLoader's `sampler` with `batch_size=None`: each tile once an epoch, in random order.
 
     Slides are taken in random order, `together` at a time, and their tiles mixed: a batch then touches so many stores at
-    most, and only their tile numbers are held. `set_epoch` draws anew.
+    most, and only their tile numbers are held. Each pass is the next epoch, unless `set_epoch` said which one it is.
     """
 
     data: TileDataset
@@ -92,15 +92,19 @@ class TileBatches:
     together: int = 16
     seed: int = 0
     epoch: int = 0
+    _passed: bool = field(default=False, init=False, repr=False)
 
     def __len__(self) -> int:
         return ceil(len(self.data) / self.batch_size)
 
     def set_epoch(self, epoch: int) -> None:
         """The order of the next pass."""
-        self.epoch = epoch
+        self.epoch, self._passed = epoch, False
 
     def __iter__(self) -> Iterator[list[int]]:
+        if self._passed:
+            self.set_epoch(self.epoch + 1)
+        self._passed = True
         rng = np.random.default_rng((self.seed, self.epoch))
         left = np.zeros(0, np.int64)
         for group in np.array_split(rng.permutation(len(self.data.slides)), self._groups()):

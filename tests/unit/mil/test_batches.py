@@ -120,7 +120,7 @@ def test_training_draws_tiles_and_validation_takes_whole_bags(cohort: Cohort, sh
 def test_balanced_training_sees_each_class_as_often(cohort: Cohort, sheet: Path) -> None:
     data = opened(cohort, sheet).part([0, 1, 2, 3, 4, 6, 7])  # one bag of seven is of class 1
     assert data.strata().tolist().count(1) == 1  # type: ignore[union-attr]
-    order = mil.EpochOrder(data, shuffle=True, balanced=True)
+    order = mil.EpochOrder(data, balanced=True)
     drawn = []
     for epoch in range(60):
         order.set_epoch(epoch)

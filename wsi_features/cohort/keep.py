@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from wsi_features.cohort.manifest import manifest_of_output
-from wsi_features.cohort.marks import Marks, marks_of, read_marks, write_marks
+from wsi_features.cohort.marks import Marks, marks_named, read_marks, write_marks
 from wsi_features.cohort.outputs import Outputs
 from wsi_features.cohort.records import read_record
 from wsi_features.errors import ArtifactError, ThresholdError
@@ -88,7 +88,7 @@ def kept_rows(out: Outputs, store: FeatureStore, name: str | None = None) -> npt
     Without `name` the marks are those of the last run; with it those of the folder of that name, or of the only one that
     begins with it. Raises ArtifactError where there is no such folder for the store, or several.
     """
-    marks = _chosen(out, store, name)
+    marks = marks_of_last_run(out, store) if name is None else marks_named(out, store, name, KIND)
     return np.asarray(marks.values[:, marks.columns.index(KEEP)] == 1) if marks else store.valid.copy()
 
 
@@ -103,16 +103,6 @@ def recorded_marks(out: Outputs) -> set[str]:
     """The names of all folders of marks that the last run made or found right. Raises OutputError."""
     found = (marks for of_slide in _recorded(out, _stamp(out)).values() for marks in of_slide.values())
     return {name for marks in found for name in (marks["folder"], marks.get("annotations")) if name}
-
-
-def _chosen(out: Outputs, store: FeatureStore, name: str | None) -> Marks | None:
-    if name is None:
-        return marks_of_last_run(out, store)
-    every = {folder: marks for folder, marks in marks_of(out, store) if marks.kind == KIND}
-    found = [folder for folder in every if folder == name] or [folder for folder in every if folder.startswith(name)]
-    if len(found) != 1:
-        raise ArtifactError.unclear_marks(store.provenance.slide_id, name, found or sorted(every))
-    return every[found[0]]
 
 
 def _stamp(out: Outputs) -> tuple[tuple[str, int], ...]:

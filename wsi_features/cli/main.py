@@ -11,7 +11,7 @@ from wsi_features.cli.about import demo, doctor
 from wsi_features.cli.cohort import check, clean, collect, prompt, report, retry, status
 from wsi_features.cli.curation import annotate, curate, geojson
 from wsi_features.cli.encoders import encoders
-from wsi_features.cli.exchange import export, import_
+from wsi_features.cli.exchange import export, import_, tile_table
 from wsi_features.cli.inspect import inspect
 from wsi_features.cli.manifest import manifest
 from wsi_features.cli.plan import plan
@@ -25,7 +25,7 @@ _SECTIONS = {
     "Start here": ("demo", "inspect", "run"),
     "One stage at a time": ("tissue", "tiles", "stain", "embed", "marks"),
     "A cohort": ("manifest", "plan", "collect", "status", "report", "quality", "prompt", "check", "retry", "clean"),
-    "Its tiles": ("annotate", "curate", "geojson"),
+    "Its tiles": ("annotate", "curate", "geojson", "tile-table"),
     "Other programs": ("export", "import"),
     "This installation": ("encoders", "weights", "doctor"),
 }
@@ -55,7 +55,7 @@ def wsi_features() -> None:
 for command in (
     *(demo, doctor, encoders, weights, inspect, manifest, plan, run, tissue, tiles, stain, embed, marks),
     *(collect, status, report, quality, prompt, check, retry, clean),
-    *(annotate, curate, geojson, export, import_),
+    *(annotate, curate, geojson, tile_table, export, import_),
 ):
     wsi_features.add_command(command)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +15,11 @@ from wsi_features.cohort.keep import kept_rows, last_run
 from wsi_features.cohort.lazy import lazy_rows
 from wsi_features.cohort.manifest import Manifest, ManifestRow, manifest_of_output
 from wsi_features.cohort.outputs import Outputs
+from wsi_features.cohort.patients import PatientSlide, slides_by_patient
 from wsi_features.cohort.relatives import tile_columns
 from wsi_features.cohort.statistics import FeatureStatistics, feature_statistics
 from wsi_features.cohort.status import StatusRow, statuses
-from wsi_features.cohort.tile_table import column_names, write_tile_table
+from wsi_features.cohort.tile_table import TileTable
 from wsi_features.errors import OutputError, StoreError
 from wsi_features.store import FeatureStore, in_any_form
 
@@ -96,18 +97,27 @@ class Cohort:
         Which these are is said by the keep marks, as in `kept`. One pass, one chunk in memory. Raises BagError where stores
         have features of different widths, and StoreError.
         """
-        return feature_statistics(self._marked(name))
-
-    def write_tile_table(self, path: str | Path, name: str | None = None) -> int:
-        """Write one Parquet file of all tiles (slide_id, row, x, y, place, valid, keep, measured columns); gives its rows.
-
-        `pandas.read_parquet` and pyarrow read it; row `row` is the same of the slide's store. Marks as in `kept`.
-        """
-        return write_tile_table(Path(path), self._marked(name), column_names(self))
-
-    def _marked(self, name: str | None) -> Iterator[tuple[FeatureStore, npt.NDArray[np.bool_]]]:
         last = last_run(self.out)
-        return ((store, kept_rows(self.out, store, name, last)) for store in self)
+        return feature_statistics((store, kept_rows(self.out, store, name, last)) for store in self)
+
+    def tile_table(self, name: str | None = None, *, marks: Sequence[str] = (), listed: bool = False) -> TileTable:
+        """All tiles as a table: `.reader()` by slide, `.read()` as one pyarrow Table, `.write("tiles.parquet")`.
+
+        `keep` is said by the keep marks, as in `kept`; `marks` names further marks to be joined, and `listed` adds what
+        `tile_columns` gives and no store holds. Nothing is read before one of its methods is called.
+        """
+        stores = ((row, in_any_form(self.out.store(self.feature_set, row.slide_id))) for row in self.manifest)
+        return TileTable(self.out, tuple(s for s in stores if s[1].exists()), name, tuple(marks), listed)
+
+    def patients(self, name: str | None = None) -> dict[str, tuple[PatientSlide, ...]]:
+        """The slides of every patient with stain, block, store and the rows that are kept, as in `kept`.
+
+        Both in manifest order; slides without a patient_id are under "". Opens every store once. Raises StoreError.
+        """
+        last = last_run(self.out)
+        return slides_by_patient(
+            self.manifest, self._store_if_there, lambda store: kept_rows(self.out, store, name, last)
+        )
 
     def slide(self, slide_id: str) -> ManifestRow:
         """The manifest row of a slide. Raises KeyError."""

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from wsi_features.cohort.manifest import manifest_of_output
-from wsi_features.cohort.marks import Marks, marks_of, read_marks, write_marks
+from wsi_features.cohort.marks import Marks, marks_named, read_marks, write_marks
 from wsi_features.cohort.outputs import Outputs
 from wsi_features.cohort.records import read_record
 from wsi_features.errors import ArtifactError, ThresholdError
@@ -94,7 +94,7 @@ def kept_rows(
     begins with it. `last` is `last_run(out)`, for callers with many stores. Raises ArtifactError where there is no such
     folder for the store, or several.
     """
-    marks = marks_of_last_run(out, store, last) if name is None else _chosen(out, store, name)
+    marks = marks_of_last_run(out, store, last) if name is None else marks_named(out, store, name, KIND)
     return np.asarray(marks.values[:, marks.columns.index(KEEP)] == 1) if marks else store.valid.copy()
 
 
@@ -114,14 +114,6 @@ def recorded_marks(out: Outputs) -> set[str]:
     """The names of all folders of marks that the last run made or found right. Raises OutputError."""
     found = (marks for of_slide in last_run(out).values() for marks in of_slide.values())
     return {name for marks in found for name in (marks["folder"], marks.get("annotations")) if name}
-
-
-def _chosen(out: Outputs, store: FeatureStore, name: str) -> Marks:
-    every = {folder: marks for folder, marks in marks_of(out, store) if marks.kind == KIND}
-    found = [folder for folder in every if folder == name] or [folder for folder in every if folder.startswith(name)]
-    if len(found) != 1:
-        raise ArtifactError.unclear_marks(store.provenance.slide_id, name, found or sorted(every))
-    return every[found[0]]
 
 
 def _stamp(out: Outputs) -> tuple[tuple[str, int], ...]:

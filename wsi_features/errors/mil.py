@@ -86,10 +86,10 @@ class BagError(UsageError):
         )
 
     @classmethod
-    def other_patient(cls, slide_id: str, manifest: str, table: str) -> BagError:
+    def contradiction(cls, slide_id: str, what: str, manifest: str, table: str) -> BagError:
         """Two sources that disagree."""
         return cls(
-            f"slide {slide_id!r} is of patient {manifest!r} in the manifest and {table!r} in the label table. Correct one."
+            f"slide {slide_id!r} is of {what} {manifest!r} in the manifest and {table!r} in the label table. Correct one."
         )
 
     @classmethod

@@ -18,13 +18,13 @@ from wsi_features.errors import BagError, LabelError
 from wsi_features.mil.bag import Bag, BagSlides, PatientBags, read_bag
 from wsi_features.mil.labels import Labels, Task, class_weights, strata
 from wsi_features.mil.sampling import Curves, drawn_rows
-from wsi_features.mil.slides import BagRecipe, SlideRows, patients_of, slides_of
+from wsi_features.mil.slides import BagRecipe, SlideRows, is_wanted, rows_of, slides_of
 from wsi_features.mil.table import PATIENT, SLIDE, Table
 
 if TYPE_CHECKING:
     import torch
 
-NO_FEATURES, OTHER_STAIN = "no features", "another stain"
+NO_FEATURES, OTHER_STAIN = "no features", "another stain or block"
 
 
 def _shared_number() -> torch.Tensor:
@@ -179,17 +179,17 @@ def _absent(
     cohort: Cohort, slides: Sequence[SlideRows], recipe: BagRecipe, labels: Labels | None, table: Table | None
 ) -> dict[str, str]:
     """Slides, and what has labels, that are in no bag, with why. Raises LabelError for labels that need features."""
-    there = {slide.slide_id for slide in slides}
+    rows, there = rows_of(cohort, table), {slide.slide_id for slide in slides}
     why = {
-        row.slide_id: OTHER_STAIN if recipe.stains and row.stain not in recipe.stains else NO_FEATURES
-        for row in cohort.manifest
+        row.slide_id: NO_FEATURES if is_wanted(row, recipe) else OTHER_STAIN
+        for row in rows
         if row.slide_id not in there
     }
     if labels is None:
         return why
-    patients = patients_of(cohort, table)
-    names = {slide_id: slide_id if labels.key == SLIDE else patient for slide_id, (patient, _) in patients.items()}
-    known = {names[slide_id] for slide_id in names if why.get(slide_id) != NO_FEATURES}
+    known = {
+        row.slide_id if labels.key == SLIDE else row.patient_id for row in rows if why.get(row.slide_id) != NO_FEATURES
+    }
     unknown = [name for name in labels.values if name not in known]
     if unknown and recipe.missing == "refuse":
         raise LabelError.without_features(

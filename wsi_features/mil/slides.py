@@ -17,10 +17,13 @@ from pydantic import Field
 
 from wsi_features.cohort.cohort import OPENERS, Cohort
 from wsi_features.cohort.keep import Recorded, kept_columns, kept_rows, last_run
+from wsi_features.cohort.manifest import ManifestRow
 from wsi_features.errors import BagError, StoreError
 from wsi_features.mil.table import PATIENT, SLIDE, Table
 from wsi_features.recipe import Recipe
 from wsi_features.store import FeatureStore, RawArray, Verify, raw_array
+
+_BLOCK = "block"
 
 
 class BagRecipe(Recipe):
@@ -41,6 +44,7 @@ class BagRecipe(Recipe):
         {}, description="Further thresholds: {column: {min: low, max: high}}, both ends included"
     )
     stains: tuple[str, ...] = Field((), description="Only slides of these stains, as the manifest names them")
+    blocks: tuple[str, ...] = Field((), description="Only slides of these blocks, likewise")
     columns: tuple[str, ...] = Field((), description="Measured columns that bags carry")
     missing: Literal["refuse", "leave_out"] = Field("refuse", description="What becomes of labels without features")
     verify: Verify = Field("first", description="When checksums are compared, of chunks of which half or more is read")
@@ -88,24 +92,23 @@ def slides_of(cohort: Cohort, recipe: BagRecipe, table: Table | None = None) -> 
     A `patient_id` or `block` of `table`, where it is of slides, fills what the manifest leaves empty. Raises BagError,
     StoreError, and ArtifactError where marks are damaged or not clear.
     """
-    wanted = [row.slide_id for row in cohort.manifest if not recipe.stains or row.stain in recipe.stains]
-    one = partial(_slide_rows, cohort, recipe, _of_slides(table), patients_of(cohort, table), last_run(cohort.out))
+    wanted = [row for row in rows_of(cohort, table) if is_wanted(row, recipe)]
     with ThreadPoolExecutor(OPENERS, "open") as executor:
-        found = tuple(slide for slide in executor.map(one, wanted) if slide is not None)
+        opened = executor.map(partial(_slide_rows, cohort, recipe, last_run(cohort.out)), wanted)
+        found = tuple(slide for slide in opened if slide is not None)
     for slide in found:
         if slide.dim != found[0].dim:
             raise BagError.width(slide.slide_id, slide.dim, found[0].dim)
     return found
 
 
-def _slide_rows(
-    cohort: Cohort,
-    recipe: BagRecipe,
-    table: Table | None,
-    patients: dict[str, tuple[str, str]],
-    last: Recorded,
-    slide_id: str,
-) -> SlideRows | None:
+def is_wanted(row: ManifestRow, recipe: BagRecipe) -> bool:
+    """Whether a slide is of the stains and blocks asked for."""
+    return (not recipe.stains or row.stain in recipe.stains) and (not recipe.blocks or row.block in recipe.blocks)
+
+
+def _slide_rows(cohort: Cohort, recipe: BagRecipe, last: Recorded, row: ManifestRow) -> SlideRows | None:
+    slide_id = row.slide_id
     if not cohort.has(slide_id):
         return None
     store = cohort.store(slide_id)
@@ -114,12 +117,11 @@ def _slide_rows(
             raise BagError.no_column(slide_id, name, store.attributes["column_names"])
     used = _used(cohort, store, recipe, last)
     count = int(used.sum())
-    patient, stain = patients[slide_id]
     return SlideRows(
         slide_id=slide_id,
-        patient_id=patient,
-        stain=stain,
-        block=table.get(slide_id, "block") if table else "",
+        patient_id=row.patient_id,
+        stain=row.stain,
+        block=row.block,
         path=store.path,
         count=len(store),
         dim=store.dim,
@@ -139,17 +141,19 @@ def _used(cohort: Cohort, store: FeatureStore, recipe: BagRecipe, last: Recorded
     return np.asarray(used)
 
 
-def patients_of(cohort: Cohort, table: Table | None) -> dict[str, tuple[str, str]]:
-    """Patient and stain of every slide. Raises BagError where manifest and table name different patients."""
-    by_slide = _of_slides(table)
-    found = {}
-    for row in cohort.manifest:
-        told = by_slide.get(row.slide_id, PATIENT) if by_slide else ""
-        if row.patient_id and told and row.patient_id != told:
-            raise BagError.other_patient(row.slide_id, row.patient_id, told)
-        found[row.slide_id] = (row.patient_id or told, row.stain)
-    return found
+def rows_of(cohort: Cohort, table: Table | None) -> list[ManifestRow]:
+    """The manifest, completed by a `table` of slides. Raises BagError where they name different patients or blocks."""
+    of_slides = table if table is not None and table.key == SLIDE else None
+    return [_completed(row, of_slides) for row in cohort.manifest]
 
 
-def _of_slides(table: Table | None) -> Table | None:
-    return table if table is not None and table.key == SLIDE else None
+def _completed(row: ManifestRow, table: Table | None) -> ManifestRow:
+    """A row of the manifest with patient and block of the table where it has none. Raises BagError where they differ."""
+    if table is None:
+        return row
+    told = {PATIENT: table.get(row.slide_id, PATIENT), _BLOCK: table.get(row.slide_id, _BLOCK)}
+    for name, what in ((PATIENT, "patient"), (_BLOCK, "block")):
+        known = getattr(row, name)
+        if known and told[name] and known != told[name]:
+            raise BagError.contradiction(row.slide_id, what, known, told[name])
+    return row.model_copy(update={name: value for name, value in told.items() if value})

@@ -67,6 +67,20 @@ def exported(out: Path, asked: ExportRequest) -> Iterator[Exported]:
     yield from _finished(layout, asked, target, chosen)
 
 
+def tile_table_written(
+    out: Path, file: Path, feature_set: str | None, *, keep: str | None, marks: Sequence[str], listed: bool
+) -> str:
+    """Write the table of all tiles, and say what it holds. Raises ExportError, OutputError, StoreError, ArtifactError."""
+    if file.suffix.lower() != ".parquet":
+        raise ExportError.no_parquet(str(file))
+    table = Cohort.open(out, feature_set).tile_table(keep, marks=marks, listed=listed)
+    try:
+        rows = table.write(file)
+    except OSError as error:
+        raise ExportError.unwritable(str(file), error.strerror or str(error)) from error
+    return f"{rows} tiles of {len(table.slides)} slides in {file}: {', '.join(table.schema().names)}"
+
+
 def _slides(cohort: Cohort, asked: ExportRequest) -> list[str]:
     every = [row.slide_id for row in cohort.manifest]
     for slide_id in asked.slides:

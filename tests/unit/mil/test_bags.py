@@ -164,6 +164,14 @@ def test_manifest_and_table_must_name_the_same_patient(cohort: Cohort, tmp_path:
     (tmp_path / "t.csv").write_text("slide_id,patient_id\ns3,p9\n")
     with pytest.raises(BagError, match="'s3' is of patient 'p1' in the manifest and 'p9' in the label table"):
         mil.BagDataset.open(cohort, table=mil.read_table(tmp_path / "t.csv"))
+    (tmp_path / "t.csv").write_text("slide_id,block\ns3,A9\n")
+    with pytest.raises(BagError, match="'s3' is of block 'B3' in the manifest and 'A9' in the label table"):
+        mil.BagDataset.open(cohort, table=mil.read_table(tmp_path / "t.csv"))
+
+
+def test_blocks_of_the_manifest_are_in_the_bags_and_choose_slides(cohort: Cohort) -> None:
+    assert bag_of(opened(cohort, unit="patient"), "p4").blocks == ("B8", "B9")
+    assert opened(cohort, unit="patient", blocks=("B9", "B6")).ids == ("p3", "p4")
 
 
 def test_late_fusion_of_single_slides_is_refused(cohort: Cohort) -> None:

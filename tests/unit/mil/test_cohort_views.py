@@ -1,5 +1,6 @@
 """Statistics and the table of all tiles of a cohort."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +13,11 @@ from wsi_features.cohort.cohort import Cohort
 from wsi_features.cohort.keep import write_keep_marks
 from wsi_features.cohort.statistics import _Moments
 from wsi_features.cohort.tile_table import FIXED
-from wsi_features.errors import ArtifactError
+from wsi_features.errors import ArtifactError, BagError, OutputError
 from wsi_features.geometry import Mpp, Size, SlidePx
 from wsi_features.tiles import TileGrid, TileScale, TileTable, write_tiles
 
+from . import conftest
 from .conftest import TILES, write_cohort
 
 
@@ -128,3 +130,30 @@ def test_patients_have_slides_with_stain_block_and_rows(cohort: Cohort, nameless
 def test_a_slide_of_a_patient_without_store_has_no_rows(cohort: Cohort) -> None:
     gone = Cohort(cohort.out, cohort.manifest, cohort.status, "no_such_set")
     assert [(slide.store, len(slide.rows)) for slide in gone.patients()["p6"]] == [(None, 0)]
+
+
+def test_slides_of_other_widths_have_no_common_view(tmp_path: Path) -> None:
+    cohort = write_cohort(tmp_path, (4, 0, 6))
+    shutil.rmtree(cohort.store("s2").path)
+    samples = conftest._samples()
+    content = samples.content(6, 4, slide_id="s2", fingerprint="ab" * 32)
+    samples.write(tmp_path / "features" / conftest.SETS, content, np.ones((6, 4), np.float32))
+    for view in (cohort.statistics, cohort.lazy_features):
+        with pytest.raises(BagError, match="slide 's2' has features of width 4, the others 6"):
+            view()
+
+
+def test_lazy_features_are_chunks_of_the_stores_in_manifest_order(cohort: Cohort) -> None:
+    features, bounds = cohort.lazy_features()
+    assert features.chunks[0][:5] == (8, 1, 8, 8, 7)  # 9 and 23 tiles, 8 a chunk
+    assert bounds.tolist() == np.cumsum([0, *TILES]).tolist()
+    np.testing.assert_array_equal(features[bounds[3] : bounds[4]].compute(), cohort.store("s3").features[...])
+    mean = features[:, 1].mean(dtype="f8").compute()
+    assert np.isnan(mean)  # tiles that are not valid are in it
+
+
+def test_a_folder_whose_last_run_wrote_no_features_says_what_there_is(cohort: Cohort) -> None:
+    with pytest.raises(OutputError, match="the last run wrote no features. Choose one by its name: tiny__256px"):
+        Cohort.open(cohort.out.root)
+    with pytest.raises(OutputError, match="no feature set begins with 'uni'. Choose one by its name: tiny__256px"):
+        Cohort.open(cohort.out.root, "uni")

@@ -26,21 +26,20 @@ def thread_loader(data: Any, threads: int, **loading: Any) -> DataLoader[Any]:
     from torch.utils.data import DataLoader
 
     class ThreadLoader(DataLoader[Any]):
-        """A class of its own that a Trainer can make anew with its own sampler."""
-
-        def __init__(self, *args: Any, threads: int, **kwargs: Any) -> None:
-            super().__init__(*args, **kwargs)
-            self.threads = threads
+        """Its workers are threads. It takes no further argument, so that Lightning can make it anew with other samplers."""
 
         def __iter__(self) -> Any:
             order = self.sampler if self.batch_sampler is None else self.batch_sampler
-            return read_ahead(self._batch, order, self.threads)
+            return read_ahead(self._batch, order, self.num_workers)
+
+        def check_worker_number_rationality(self) -> None:
+            """More threads than cores are no mistake where they wait for a disk."""
 
         def _batch(self, items: Any) -> Any:
             found = self.dataset[items] if self.batch_sampler is None else [self.dataset[k] for k in items]
             return _pinned(self.collate_fn(found)) if self.pin_memory else self.collate_fn(found)
 
-    return ThreadLoader(data, threads=threads, **loading)
+    return ThreadLoader(data, num_workers=threads, **loading)
 
 
 def read_ahead(work: Callable[[Item], Result], items: Iterable[Item], threads: int) -> Iterator[Result]:

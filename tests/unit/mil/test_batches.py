@@ -213,8 +213,11 @@ def test_a_damaged_store_is_named_through_the_workers(tmp_path: Path, start: Any
     data = mil.BagDataset.open(cohort)
     chunk = cohort.store("s2").path / "features" / "c" / "0" / "0"
     chunk.write_bytes(b"\7" + chunk.read_bytes()[1:])
+    batches: Any = iter(mil.bag_loader(data, mil.Loading(workers=2, start=start)))
     with pytest.raises(StoreError, match=r"(?s)s2\.zarr' is damaged: features/c/0/0.*embed the slide again"):
-        list(mil.bag_loader(data, mil.Loading(workers=2, start=start)))
+        list(batches)
+    if start == "fork":
+        batches._shutdown_workers()  # otherwise the garbage collector does, and waits 5 seconds for each
 
 
 def test_a_single_bag_in_its_own_type_is_handed_over_as_it_is() -> None:

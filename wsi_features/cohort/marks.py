@@ -120,7 +120,8 @@ def _read(slide_id: str, path: Path) -> Marks:
     if not path.is_file():
         raise ArtifactError.absent(slide_id, "marks", str(path))
     try:
-        table = pq.ParquetFile(path).read()
+        whole = pa.BufferReader(path.read_bytes())  # small: arrow's threads, for reading too, would cost several times more
+        table = pq.ParquetFile(whole).read(use_threads=False)
         head = json.loads(table.schema.metadata[_KEY])
         names = tuple(head["columns"])
         columns = [table.column(1 + k).to_numpy().astype(np.float32) for k in range(len(names))]

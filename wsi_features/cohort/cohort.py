@@ -52,8 +52,8 @@ class Cohort:
 
     def __iter__(self) -> Iterator[FeatureStore]:
         with ThreadPoolExecutor(OPENERS, "open") as executor:
-            opened = executor.map(self._store_if_there, [row.slide_id for row in self.manifest])
-            yield from (store for store in opened if store is not None)
+            there = [row.slide_id for row in self.manifest if self.has(row.slide_id)]
+            yield from executor.map(self.store, there)  # which calls off the rest where its reader stops
 
     def has(self, slide_id: str) -> bool:
         """Whether the slide's store is in the feature set."""

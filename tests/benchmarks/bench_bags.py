@@ -79,7 +79,9 @@ def _trained_on(store: FeatureStore) -> list[Row]:
     }
     whole = BagDataset((bag,) * LOADED, BagRecipe())
     loaded = {
-        f"loader: a whole bag as {dtype}, 2 {'threads' if start == 'threads' else 'processes'}": _loaded(whole, dtype, start)
+        f"loader: a whole bag as {dtype}, 2 {'threads' if start == 'threads' else 'processes'}": _loaded(
+            whole, dtype, start
+        )
         for dtype in ("float16", "float32")
         for start in ("threads", "fork")
     }

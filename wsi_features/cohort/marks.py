@@ -120,7 +120,9 @@ def _read(slide_id: str, path: Path) -> Marks:
     if not path.is_file():
         raise ArtifactError.absent(slide_id, "marks", str(path))
     try:
-        whole = pa.BufferReader(path.read_bytes())  # small: arrow's threads, for reading too, would cost several times more
+        whole = pa.BufferReader(
+            path.read_bytes()
+        )  # small: arrow's threads, for reading too, would cost several times more
         table = pq.ParquetFile(whole).read(use_threads=False)
         head = json.loads(table.schema.metadata[_KEY])
         names = tuple(head["columns"])

@@ -47,7 +47,7 @@ def provenance(slide_id: str, n: int) -> Provenance:
         "precision": "fp16",
         "stain": {"method": "macenko"},
         "recipes": {},
-        "fingerprints": {},
+        "fingerprints": {"tissue": "12" * 32},
         "versions": {},
         "device": "cpu",
         "slide_properties": {},
@@ -83,7 +83,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.setattr(layout, "CHUNK_ROWS", 4)
         for slide_id, n in TILES.items():
             write_store(out.store(SET, slide_id), n, BAD.get(slide_id, []))
-    rows = tuple(ManifestRow(slide_id=slide_id, path=f"{slide_id}.svs") for slide_id in TILES)
+    whose = {"first": {"patient_id": "p1", "stain": "Ki-67", "block": "A1"}, "second": {"patient_id": "p9"}}
+    rows = tuple(ManifestRow(slide_id=name, path=f"{name}.svs", **whose.get(name, {})) for name in TILES)
     write_text(out.manifest, Manifest(rows).to_json(32))
     facts = {s: {"stores": {SET: {"store": f"features/{SET}/{s}.zarr", "tiles": n}}} for s, n in TILES.items()}
     results = {s: SlideResult("ok" if n else "empty", "embed", facts=facts[s]) for s, n in TILES.items()}

@@ -120,9 +120,8 @@ class SlideRows:
             return block
         with np.errstate(over="ignore"):
             cast = block.astype(dtype)
-        wrong = np.argwhere(~np.isfinite(cast))
-        if len(wrong):
-            row, column = wrong[0]
+        if not np.can_cast(block.dtype, dtype) and not np.isfinite(cast).all():  # a wider type holds all that is stored
+            row, column = np.argwhere(~np.isfinite(cast))[0]
             value, name = float(block[row, column]), str(np.dtype(dtype))
             raise NonFiniteFeaturesError.in_export(self.slide_id, int(self.rows[start + row]), value, name)
         return cast

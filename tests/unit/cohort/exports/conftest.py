@@ -55,14 +55,16 @@ def provenance(slide_id: str, n: int) -> Provenance:
     return Provenance(**fields)
 
 
-def write_store(path: Path, n: int, bad: list[int], dtype: Any = "float16") -> Path:
+def write_store(path: Path, n: int, bad: list[int], dtype: Any = "float16", **changed: Any) -> Path:
     """`n` tiles in lines of three; row r holds r + column / 8, exact in half precision."""
     rows = np.arange(n)
     grid = np.stack([rows % 3, rows // 3], axis=1).astype(np.int32)
     features = (rows[:, None] + np.arange(DIM) / 8).astype(np.float32)
     origins = grid.astype(np.int64) * STEP + [12, 100]
     columns = (rows[:, None] / 4).astype(np.float32)
-    content = StoreContent(origins, grid, columns, ("tissue_share",), DIM, dtype, provenance(path.stem, n))
+    content = StoreContent(
+        origins, grid, columns, ("tissue_share",), DIM, dtype, provenance(path.stem, n).model_copy(update=changed)
+    )
     with StoreWriter(path, content) as writer:
         writer.append(features, ~np.isin(rows, bad))
         return writer.commit([(row, "missing") for row in bad])

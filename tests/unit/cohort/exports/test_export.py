@@ -179,3 +179,26 @@ def test_two_sources_that_name_two_patients_are_told(to: To, labels: Path, tmp_p
     assert "p2,second,normal" in (to("clam", labels=labels) / "dataset.csv").read_text()
     assert "1 slides are of another patient in" in (said := (tmp_path / "said.txt").read_text())
     assert said.splitlines()[-2].endswith("those of the labels: second")
+
+
+def test_the_command_writes_one_table_of_all_tiles(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import pyarrow.parquet as pq
+
+    assert run_command(["tile-table", str(run), str(tmp_path / "tiles.parquet")]) == 0
+    assert capsys.readouterr().out.startswith("11 tiles of 3 slides in ")
+    rows = pq.read_table(tmp_path / "tiles.parquet").to_pylist()
+    assert [(row["slide_id"], row["x"], row["y"], row["patient_id"]) for row in (rows[1], rows[7])] == [
+        ("first", 12 + 504, 100, "p1"),
+        ("second", 12, 100, "p9"),
+    ]
+    assert [row["row"] for row in rows if not row["valid"]] == [5]
+
+
+def test_a_table_of_another_kind_of_file_is_refused(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_command(["tile-table", str(run), str(tmp_path / "tiles.csv")]) == 2
+    assert "Give a name that ends in .parquet" in capsys.readouterr().err
+    assert not (tmp_path / "tiles.csv").exists()

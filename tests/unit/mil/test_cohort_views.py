@@ -13,12 +13,14 @@ from wsi_features.cohort.cohort import Cohort
 from wsi_features.cohort.keep import write_keep_marks
 from wsi_features.cohort.statistics import _Moments
 from wsi_features.cohort.tile_table import FIXED
-from wsi_features.errors import ArtifactError, BagError, OutputError
+from wsi_features.errors import ArtifactError, BagError, OutputError, StoreError
 from wsi_features.geometry import Mpp, Size, SlidePx
+from wsi_features.store import layout
+from wsi_features.store.archive import pack
 from wsi_features.tiles import TileGrid, TileScale, TileTable, write_tiles
 
 from . import conftest
-from .conftest import TILES, write_cohort
+from .conftest import DIM, SETS, TILES, write_cohort
 
 
 def test_statistics_are_those_of_all_valid_tiles_at_once(cohort: Cohort) -> None:
@@ -137,19 +139,10 @@ def test_slides_of_other_widths_have_no_common_view(tmp_path: Path) -> None:
     shutil.rmtree(cohort.store("s2").path)
     samples = conftest._samples()
     content = samples.content(6, 4, slide_id="s2", fingerprint="ab" * 32)
-    samples.write(tmp_path / "features" / conftest.SETS, content, np.ones((6, 4), np.float32))
+    samples.write(tmp_path / "features" / SETS, content, np.ones((6, 4), np.float32))
     for view in (cohort.statistics, cohort.lazy_features):
         with pytest.raises(BagError, match="slide 's2' has features of width 4, the others 6"):
             view()
-
-
-def test_lazy_features_are_chunks_of_the_stores_in_manifest_order(cohort: Cohort) -> None:
-    features, bounds = cohort.lazy_features()
-    assert features.chunks[0][:5] == (8, 1, 8, 8, 7)  # 9 and 23 tiles, 8 a chunk
-    assert bounds.tolist() == np.cumsum([0, *TILES]).tolist()
-    np.testing.assert_array_equal(features[bounds[3] : bounds[4]].compute(), cohort.store("s3").features[...])
-    mean = features[:, 1].mean(dtype="f8").compute()
-    assert np.isnan(mean)  # tiles that are not valid are in it
 
 
 def test_a_folder_whose_last_run_wrote_no_features_says_what_there_is(cohort: Cohort) -> None:
@@ -157,3 +150,40 @@ def test_a_folder_whose_last_run_wrote_no_features_says_what_there_is(cohort: Co
         Cohort.open(cohort.out.root)
     with pytest.raises(OutputError, match="no feature set begins with 'uni'. Choose one by its name: tiny__256px"):
         Cohort.open(cohort.out.root, "uni")
+
+
+def test_chunks_of_the_lazy_array_are_those_of_the_stores(cohort: Cohort) -> None:
+    features, bounds = cohort.lazy_features()
+    wanted = [min(8, n - start) for n in TILES for start in range(0, n, 8)]
+    assert list(features.chunks[0]) == wanted
+    assert features.chunks[1] == (DIM,)
+    assert bounds.tolist() == np.cumsum([0, *TILES]).tolist()
+
+
+def test_the_lazy_array_reads_only_the_chunks_that_are_asked_for(tmp_path: Path) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(layout, "CHUNK_ROWS", 8)
+        cohort = write_cohort(tmp_path, (20, 0, 9))
+    features, bounds = cohort.lazy_features()
+    for chunk in ("s0.zarr/features/c/0/0", "s0.zarr/features/c/2/0", "s2.zarr/features/c/0/0"):
+        path = cohort.out.features / SETS / chunk
+        path.write_bytes(b"\7" * path.stat().st_size)
+    assert features[8:16, 1].compute().tolist() == list(range(8, 16))
+    assert features[int(bounds[2]) + 8 :, :2].compute().tolist() == [[2, 8]]
+    with pytest.raises(StoreError, match="s0.zarr"):
+        features[7:16].compute()
+
+
+def test_stores_of_one_file_and_empty_ones_are_in_the_lazy_array(cohort: Cohort, tmp_path: Path) -> None:
+    shutil.copytree(cohort.out.root, tmp_path, dirs_exist_ok=True)
+    for store in list(Cohort.open(tmp_path, SETS)):
+        pack(store.path, store.path.with_name(f"{store.path.name}.zip"))
+        shutil.rmtree(store.path)
+    features, bounds = Cohort.open(tmp_path, SETS).lazy_features()
+    assert features.chunks == cohort.lazy_features()[0].chunks
+    rows = features[:, :2].compute()
+    wanted = [[k, row] for k, n in enumerate(TILES) for row in range(n)]
+    assert len(rows) == int(bounds[-1]) == len(wanted)
+    valid = np.isfinite(rows[:, 0])
+    np.testing.assert_array_equal(rows[valid], np.array(wanted)[valid])
+    assert np.count_nonzero(~valid) == 3

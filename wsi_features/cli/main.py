@@ -12,7 +12,7 @@ from wsi_features.cli.cohort import check, clean, collect, prompt, report, retry
 from wsi_features.cli.compare import compare
 from wsi_features.cli.curation import annotate, curate, geojson
 from wsi_features.cli.encoders import encoders
-from wsi_features.cli.exchange import export, import_
+from wsi_features.cli.exchange import export, import_, tile_table
 from wsi_features.cli.heatmap import heatmap
 from wsi_features.cli.inspect import inspect
 from wsi_features.cli.manifest import manifest
@@ -28,7 +28,7 @@ _SECTIONS = {
     "Start here": ("demo", "inspect", "run"),
     "One stage at a time": ("tissue", "tiles", "stain", "embed", "marks"),
     "A cohort": ("manifest", "plan", "collect", "status", "report", "quality", "prompt", "check", "retry", "clean"),
-    "Its tiles": ("annotate", "curate", "geojson", "heatmap"),
+    "Its tiles": ("annotate", "curate", "geojson", "tile-table", "heatmap"),
     "Learning from it": ("train", "predict"),
     "Other programs": ("export", "import", "compare"),
     "This installation": ("encoders", "weights", "doctor"),
@@ -59,7 +59,7 @@ def wsi_features() -> None:
 for command in (
     *(demo, doctor, encoders, weights, inspect, manifest, plan, run, tissue, tiles, stain, embed, marks),
     *(collect, status, report, quality, prompt, check, retry, clean),
-    *(annotate, curate, geojson, heatmap),
+    *(annotate, curate, geojson, tile_table, heatmap),
     *(train, predict, export, import_, compare),
 ):
     wsi_features.add_command(command)

@@ -59,4 +59,4 @@ def _finish(slides: Sequence[Entry], to: Target) -> Sequence[str]:
     return ()
 
 
-HF = Format(_write, finish=_finish)
+HF = Format(_write, finish=_finish, tables=("README.md", "labels.csv"))

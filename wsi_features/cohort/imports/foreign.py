@@ -92,10 +92,10 @@ def rows_of(features: StoredRows, rows: npt.NDArray[np.int64]) -> npt.NDArray[An
 
 
 def _mapped(features: StoredRows, folder: Path) -> npt.NDArray[Any]:
-    from tempfile import NamedTemporaryFile
+    from tempfile import TemporaryFile
 
-    with NamedTemporaryFile(dir=folder, prefix=".import.") as file:
-        rows = np.memmap(file.name, dtype=features.dtype, mode="w+", shape=features.shape)
+    with TemporaryFile(dir=folder) as file:
+        rows: np.memmap[Any, Any] = np.memmap(file, dtype=features.dtype, mode="w+", shape=features.shape)
     for start in range(0, features.shape[0], _ROWS):
         rows[start : start + _ROWS] = features[start : start + _ROWS]
     return rows

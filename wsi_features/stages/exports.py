@@ -158,19 +158,27 @@ def _told(slide: SlideRows, what: str, files: Collection[str] = ()) -> SlideResu
 def _finished(cohort: Cohort, asked: ExportRequest, target: Target, chosen: Sequence[str]) -> Iterator[Exported]:
     """Tables of all slides in the folder, also of those that an earlier export left there."""
     layout, ledger = FORMATS[asked.to], read_ledger(target.folder)
-    there = [entry for (kind, _), entry in ledger.items() if kind == _kind(asked) and is_there(target.folder, entry)]
-    there.sort(key=lambda entry: entry.slide_id)
+    every = sorted((e for e in ledger.values() if is_there(target.folder, e)), key=lambda entry: entry.slide_id)
+    there = [entry for entry in every if entry.format == _kind(asked)]
     if layout.finish is not None and not asked.pool:
         for warning in layout.finish(there, target):
             yield Exported(f"note: {warning}")
-    whose = {row.slide_id: row for row in cohort.manifest if _whose(row)}
-    known = [(entry.slide_id, whose[entry.slide_id], entry.rows) for entry in there if entry.slide_id in whose]
-    if known:
-        rows = [(slide_id, *(getattr(row, name) for name in _WHOSE), tiles) for slide_id, row, tiles in known]
-        write_sheet(target.folder / _SLIDES, ("slide_id", *_WHOSE, "tiles"), rows)
+    _write_slides(cohort, target, {entry.slide_id: entry.rows for entry in every})
     yield from (Exported(f"note: {note}") for note in _label_notes(asked, target, chosen, there))
     slides = "1 slide lies" if len(there) == 1 else f"{len(there)} slides lie"
     yield Exported(f"{slides} in {target.folder} as {_kind(asked)}")
+
+
+def _write_slides(cohort: Cohort, target: Target, tiles: dict[str, int]) -> None:
+    """Whose the exported slides are, as far as the manifest says it."""
+    whose = {row.slide_id: row for row in cohort.manifest if _whose(row)}
+    rows = [
+        (slide_id, *(getattr(whose[slide_id], name) for name in _WHOSE), count)
+        for slide_id, count in tiles.items()
+        if slide_id in whose
+    ]
+    if rows:
+        write_sheet(target.folder / _SLIDES, ("slide_id", *_WHOSE, "tiles"), rows)
 
 
 def _label_notes(asked: ExportRequest, target: Target, chosen: Sequence[str], there: Sequence[Entry]) -> Iterator[str]:

@@ -113,6 +113,7 @@ def test_what_a_list_said_of_tiles_is_joined_with_a_type_for_all_slides(tmp_path
     list_tiles(cohort, 1, {"spot": np.array(["a", "b", "c"]), "row": np.array([0.5, 1.5, 2.5])})
     table = cohort.tile_table(listed=True).read()
     assert table.column_names[-2:] == ["listed:row", "spot"]  # blur is in the store
+    assert table["blur"].to_pylist() == [*cohort.store("s0").columns["blur"], *cohort.store("s1").columns["blur"]]
     assert table["spot"].to_pylist() == [None, None, "a", "b", "c"]
     assert table["listed:row"].to_pylist() == [7, 8, 0.5, 1.5, 2.5]
 

@@ -158,6 +158,13 @@ def test_every_export_says_whose_its_slides_are(to: To, run: Path, tmp_path: Pat
     assert "second\tp5\t" in (tmp_path / "export" / "slides.tsv").read_text()
 
 
+def test_slide_vectors_beside_tiles_take_no_slide_from_the_table(to: To) -> None:
+    before = (to("patho-bench") / "slides.tsv").read_text()
+    folder = to("patho-bench", pool="mean", slides=("first",))
+    assert (folder / "slides.tsv").read_text() == before
+    assert "second" in before
+
+
 def test_another_patient_writes_only_the_formats_anew_that_say_it(run: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(run, tmp_path / "run")
     for layout in ("anndata", "npy"):

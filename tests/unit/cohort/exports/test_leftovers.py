@@ -38,7 +38,7 @@ def hidden(folder: Path) -> list[str]:
 
 
 @pytest.mark.ci
-@pytest.mark.parametrize("layout", ["npy", "trident", "spatialdata", "eva"])
+@pytest.mark.parametrize("layout", ["npy", "spatialdata", "eva"])
 def test_a_killed_export_leaves_nothing_after_the_next(run: Path, tmp_path: Path, layout: str) -> None:
     command = [sys.executable, "-c", textwrap.dedent(KILLED), str(run), layout, str(tmp_path)]
     assert subprocess.run(command, check=False).returncode == -signal.SIGKILL

@@ -75,7 +75,7 @@ def test_tiles_and_numbers_come_back(layout: str, made: tuple[Any, Any, Any]) ->
     [(name, "float16") for name in LAYOUTS] + [(name, "float32") for name in ("trident", "clam", "patho-bench")],
 )
 @given(data=st.data())
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 def test_tiles_and_numbers_of_every_precision_come_back(layout: str, dtype: str, data: st.DataObject) -> None:
     come_back(layout, data.draw(tiles(dtype)))
 

@@ -1,4 +1,4 @@
-"""What the README shows of training runs as it stands there."""
+"""What the README shows of bags for a trainer runs as it stands there."""
 
 import re
 from pathlib import Path
@@ -12,8 +12,8 @@ from .conftest import SETS, write_cohort
 README = Path(__file__).parents[3] / "README.md"
 
 
-def test_the_example_of_training_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    section = README.read_text(encoding="utf-8").partition("## Train on the features\n")[2].partition("\n## ")[0]
+def test_the_example_of_bags_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    section = README.read_text(encoding="utf-8").partition("## Bags for your own trainer\n")[2].partition("\n## ")[0]
     blocks = re.findall(r"^```python\n(.*?)^```", section, flags=re.DOTALL | re.MULTILINE)
     assert blocks
     cohort = write_cohort(tmp_path / "results")

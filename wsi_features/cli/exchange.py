@@ -23,11 +23,13 @@ _FOLDER = click.Path(file_okay=False, path_type=Path)
     "--labels",
     type=_FILE,
     metavar="CSV",
-    help="Columns slide_id, label and, where known, split (train, val, test) and case_id.",
+    help="Columns slide_id, the labels and, where known, split (train, val, test) and case_id.",
 )
+@click.option("--label", metavar="COLUMN", help="Column of classes. Default: `label`.")
 @click.option("--slide", "slides", multiple=True, metavar="ID", help="Only this slide; may be repeated.")
 @click.option("--feature-set", metavar="NAME", help="Feature set, or how its name begins, where there are several.")
-@click.option("--kept", is_flag=True, help="Only tiles that the keep marks of the run keep.")
+@click.option("--kept", is_flag=True, help="Only tiles that the keep marks of the last run keep.")
+@click.option("--keep", metavar="NAME", help="Only tiles that these keep marks keep; or how their name begins.")
 @click.option("--pool", type=click.Choice(["mean"]), help="One vector a slide instead of one a tile.")
 @click.option("--name", metavar="NAME", help="What the other program calls the encoder; its own name unless given.")
 def export(out: Path, **asked: Any) -> int:
@@ -38,6 +40,8 @@ def export(out: Path, **asked: Any) -> int:
     """
     from wsi_features.stages.exports import ExportRequest, exported
 
+    if asked["label"] and asked["labels"] is None:
+        raise click.UsageError("Give the table that has this column: --labels CSV.")
     failed = False
     for slide in exported(out, ExportRequest(**asked)):
         click.echo(slide.said, err=slide.failed)
@@ -49,11 +53,12 @@ def export(out: Path, **asked: Any) -> int:
 @click.argument("out", type=_FOLDER, metavar="OUT")
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE.parquet")
 @click.option("--feature-set", metavar="NAME", help="Feature set, or how its name begins, where there are several.")
+@click.option("--keep", metavar="NAME", help="Keep marks, or how their name begins. Default: the last run's.")
 @click.option(
-    "--keep", metavar="NAME", help="Keep marks that say which tiles are kept; those of the last run unless given."
-)
-@click.option(
-    "--marks", multiple=True, metavar="NAME", help="Marks whose columns are joined, as of `prompt` or `annotate`."
+    "--marks",
+    multiple=True,
+    metavar="NAME",
+    help="Marks whose columns are joined, as of `prompt` or `annotate`; may be repeated.",
 )
 @click.option(
     "--listed", is_flag=True, help="What lists of coordinates said of tiles and no store holds, as names of spots."

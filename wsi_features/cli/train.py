@@ -26,7 +26,8 @@ _LABELS = (
 _BAGS = (
     click.option("--feature-set", metavar="NAME", help="Feature set, or how its name begins, where there are several."),
     click.option(
-        "--marks",
+        "--keep",
+        "marks",
         metavar="NAME",
         help="Keep marks, or how their name begins; '' takes all tiles. Default: the last run's.",
     ),

@@ -8,7 +8,7 @@ gives the store that the marks are to be joined to, and gets them only if they a
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from wsi_features.cohort.outputs import Outputs
-from wsi_features.errors import ArtifactError
+from wsi_features.errors import ArtifactError, MarksError
 from wsi_features.files import replacing
 from wsi_features.recipe import Json
 from wsi_features.store import FeatureStore
@@ -99,6 +99,14 @@ def marks_of(out: Outputs, store: FeatureStore) -> Iterator[tuple[str, Marks]]:
             yield folder.name, read_marks(path, store)
         except ArtifactError:
             continue
+
+
+def refuse_unknown_marks(out: Outputs, names: Iterable[str | None]) -> None:
+    """Raise MarksError for a name that no folder of marks begins with; None and '' name nothing."""
+    folders = sorted(path.name for path in out.marks.iterdir() if path.is_dir()) if out.marks.is_dir() else []
+    for name in names:
+        if name and not any(folder.startswith(name) for folder in folders):
+            raise MarksError.unknown(str(out.root), name, folders)
 
 
 def marks_named(out: Outputs, store: FeatureStore, name: str, kind: str | None = None) -> Marks:

@@ -28,6 +28,7 @@
         │   ├── StainTargetError    config
         │   └── ThresholdError      config
         ├── ManifestError           manifest
+        ├── MarksError              marks
         ├── OutputError             output
         ├── PromptError             prompts
         ├── CurationError           curation
@@ -58,7 +59,14 @@ The second column is the reason code that records and status tables carry.
 """
 
 from wsi_features.errors.base import SlideError, UsageError, WsiFeaturesError, one_line
-from wsi_features.errors.cohort import ConfigError, ManifestError, OutputError, ThresholdError, manifest_problem
+from wsi_features.errors.cohort import (
+    ConfigError,
+    ManifestError,
+    MarksError,
+    OutputError,
+    ThresholdError,
+    manifest_problem,
+)
 from wsi_features.errors.compare import CompareError, CompareRequestError
 from wsi_features.errors.coordinates import CoordinatesError
 from wsi_features.errors.curation import CurationError
@@ -109,6 +117,7 @@ __all__ = [
     "LabelError",
     "LibraryError",
     "ManifestError",
+    "MarksError",
     "MissingWeightsError",
     "NonFiniteFeaturesError",
     "OutputError",

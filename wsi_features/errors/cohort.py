@@ -44,6 +44,21 @@ class ThresholdError(ConfigError):
         )
 
 
+class MarksError(UsageError):
+    """Marks that no slide of the cohort has."""
+
+    reason: ClassVar[str] = "marks"
+
+    @classmethod
+    def unknown(cls, out: str, name: str, found: Sequence[str]) -> MarksError:
+        """A name that no folder begins with."""
+        there = f"there are {', '.join(found)}" if found else "there are none"
+        return cls(
+            f"{out!r}: no marks begin with {name!r}; {there}. Choose one of them, or make some: `wsi-features quality`, "
+            "`curate`, `prompt` or `annotate`."
+        )
+
+
 class ManifestError(UsageError):
     """The manifest cannot be used; every problem found is in the message, one a line."""
 

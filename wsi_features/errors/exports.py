@@ -37,6 +37,14 @@ class ExportError(UsageError):
         )
 
     @classmethod
+    def no_label(cls, path: str, wanted: str | None, found: Sequence[str]) -> ExportError:
+        """A table without the column asked for, or with labels under a name of its own."""
+        return cls(
+            f"labels {path!r} have no column {wanted or 'label'!r}; the columns are {', '.join(found)}. "
+            "Name the one that holds the labels: `--label COLUMN`."
+        )
+
+    @classmethod
     def no_parquet(cls, path: str) -> ExportError:
         """A table under a name that says another kind of file."""
         return cls(f"the table of tiles is Parquet, and {path!r} says otherwise. Give a name that ends in .parquet.")

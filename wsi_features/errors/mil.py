@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
@@ -27,7 +26,16 @@ class LabelError(UsageError):
     @classmethod
     def no_column(cls, path: str, wanted: str, found: Sequence[str]) -> LabelError:
         """A column that is not there."""
-        return cls(f"labels {path!r} have no column {wanted!r}; the columns are {', '.join(found)}. Name one of them.")
+        there = f"the columns are {', '.join(found)}" if found else "the file is empty"
+        return cls(f"labels {path!r} have no column {wanted!r}; {there}. Name one of them.")
+
+    @classmethod
+    def no_ids(cls, path: str, found: Sequence[str]) -> LabelError:
+        """Nothing says of which slide or patient a row is."""
+        there = f"the columns are {', '.join(found)}" if found else "the file is empty"
+        return cls(
+            f"labels {path!r} have no column `slide_id` or `patient_id`; {there}. Give the one that holds the ids this name."
+        )
 
     @classmethod
     def twice(cls, path: str, line: int, key: str, name: str) -> LabelError:
@@ -110,7 +118,10 @@ class BagError(UsageError):
     @classmethod
     def nothing(cls, out: str, left_out: Mapping[str, str]) -> BagError:
         """No bag at all; `left_out` says of slides and patients why."""
-        why = ", ".join(f"{count} have {reason}" for reason, count in Counter(left_out.values()).items())
+        by_reason: dict[str, list[str]] = {}
+        for name, reason in left_out.items():
+            by_reason.setdefault(reason, []).append(name)
+        why = ", ".join(f"{len(names)} have {reason} ({_some(names)})" for reason, names in by_reason.items())
         return cls(
             f"{out!r} gives no bag: of its slides and patients {why or 'there are none'}. Loosen the filters, or give labels "
             "of slides that have features."

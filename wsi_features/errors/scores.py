@@ -24,7 +24,8 @@ class ScoreTableError(UsageError):
     @classmethod
     def no_column(cls, path: str, wanted: str, found: Sequence[str]) -> ScoreTableError:
         """A column that is not there."""
-        return cls(f"scores {path!r} have no column {wanted!r}; the columns are {', '.join(found)}. Name one of them.")
+        there = f"the columns are {', '.join(found)}" if found else "the file is empty"
+        return cls(f"scores {path!r} have no column {wanted!r}; {there}. Name one of them.")
 
     @classmethod
     def not_numbers(cls, path: str, column: str, kind: str) -> ScoreTableError:
@@ -123,6 +124,11 @@ class HeatMapError(UsageError):
     """Heat maps that cannot be made as asked; none was."""
 
     reason: ClassVar[str] = "heatmap"
+
+    @classmethod
+    def inside(cls, path: str, out: str) -> HeatMapError:
+        """Where a run keeps its own files."""
+        return cls(f"{path!r} lies in {out!r}, which holds the run itself. Give --out a folder of its own.")
 
     @classmethod
     def which_column(cls, where: str, found: Sequence[str]) -> HeatMapError:

@@ -31,12 +31,17 @@ class Labels:
     values: dict[str, Value]
 
 
+MISSING = frozenset({"nan", "na", "n/a", "<na>", "null"})
+"""How tables write that a class is not known."""
+
+
 def classification(table: Table, column: str, classes: Sequence[str] | None = None) -> Labels:
-    """Classes by name; their numbers are places in `classes`, which is the sorted names unless given. Empty cells have no label.
+    """Classes by name; their numbers are places in `classes`, which is the sorted names unless given. Cells that are empty,
+    or `NA`, `NaN` and the like, have no label.
 
     Raises LabelError for a column that is not there or a class that is not listed.
     """
-    cells = table.column(column)
+    cells = {row: cell for row, cell in table.column(column).items() if cell.lower() not in MISSING}
     names = tuple(classes) if classes is not None else tuple(sorted(set(cells.values())))
     number = {name: k for k, name in enumerate(names)}
     for row, cell in cells.items():

@@ -49,7 +49,7 @@ def read_table(path: str | Path, key: str | None = None) -> Table:
         raise LabelError.unreadable(str(path), one_line(error)) from error
     name = key or (SLIDE if SLIDE in columns else PATIENT)
     if name not in columns:
-        raise LabelError.no_column(str(path), f"{SLIDE} or {PATIENT}" if key is None else key, columns)
+        raise LabelError.no_column(str(path), key, columns) if key else LabelError.no_ids(str(path), columns)
     return Table(str(path), name, columns, _by_id(str(path), name, rows))
 
 

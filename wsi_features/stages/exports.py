@@ -16,6 +16,7 @@ from wsi_features.cohort.exports.rows import SlideRows
 from wsi_features.cohort.exports.sheets import write_sheet
 from wsi_features.cohort.exports.target import Format, Target
 from wsi_features.cohort.manifest import ManifestRow
+from wsi_features.cohort.marks import refuse_unknown_marks
 from wsi_features.cohort.records import SlideResult
 from wsi_features.errors import ExportError
 from wsi_features.recipe import digest
@@ -31,15 +32,18 @@ _SLIDES = "slides.tsv"
 class ExportRequest:
     """What `wsi-features export` is asked for; `slides` are all where none is named.
 
-    `name` is what the other program calls the encoder, `pool` asks for one vector a slide.
+    `label` is the column of `labels` with the labels. `kept` takes the tiles that the marks of the last run keep, `keep`
+    those of the marks it names. `name` is what the other program calls the encoder, `pool` asks for one vector a slide.
     """
 
     to: str
     folder: Path
     labels: Path | None = None
+    label: str | None = None
     slides: tuple[str, ...] = ()
     feature_set: str | None = None
     kept: bool = False
+    keep: str | None = None
     name: str | None = None
     pool: str | None = None
 
@@ -59,8 +63,9 @@ def exported(out: Path, asked: ExportRequest) -> Iterator[Exported]:
         raise ExportError.no_pooling(asked.to, [name for name, other in FORMATS.items() if other.pooled])
     if asked.folder.resolve().is_relative_to(out.resolve()):
         raise ExportError.inside(str(asked.folder), str(out))
-    labels = read_labels(asked.labels) if asked.labels else Labels()
+    labels = read_labels(asked.labels, asked.label) if asked.labels else Labels()
     cohort = Cohort.open(out, asked.feature_set)
+    refuse_unknown_marks(cohort.out, [asked.keep])
     labels = replace(labels, patients={row.slide_id: row.patient_id for row in cohort.manifest if row.patient_id})
     chosen = _slides(cohort, asked)
     try:
@@ -78,10 +83,14 @@ def exported(out: Path, asked: ExportRequest) -> Iterator[Exported]:
 def tile_table_written(
     out: Path, file: Path, feature_set: str | None, *, keep: str | None, marks: Sequence[str], listed: bool
 ) -> str:
-    """Write the table of all tiles, and say what it holds. Raises ExportError, OutputError, StoreError, ArtifactError."""
+    """Write the table of all tiles, and say what it holds. Raises ExportError, OutputError, MarksError,
+    StoreError, ArtifactError.
+    """
     if file.suffix.lower() != ".parquet":
         raise ExportError.no_parquet(str(file))
-    table = Cohort.open(out, feature_set).tile_table(keep, marks=marks, listed=listed)
+    cohort = Cohort.open(out, feature_set)
+    refuse_unknown_marks(cohort.out, [keep, *marks])
+    table = cohort.tile_table(keep, marks=marks, listed=listed)
     try:
         rows = table.write(file)
     except OSError as error:
@@ -116,7 +125,7 @@ def _one(
 ) -> SlideResult:
     """Write one slide, unless the same export of it is there."""
     layout = FORMATS[asked.to]
-    kept = cohort.kept(slide_id) if asked.kept else None
+    kept = cohort.kept(slide_id, asked.keep) if asked.kept or asked.keep else None
     slide = SlideRows.of(cohort.store(slide_id), kept, whose if layout.tells_whose else {})
     if not len(slide) and (not layout.empty or target.pooled):
         return _told(slide, "no tiles, left out")

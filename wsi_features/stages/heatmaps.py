@@ -77,6 +77,8 @@ class HeatMapRequest:
 def heat_maps(out: Path, asked: HeatMapRequest) -> Iterator[Exported]:
     """Make the files of slide after slide. Raises UsageError before anything starts, and where no slide has scores."""
     _check(asked)
+    if asked.folder.resolve().is_relative_to(out.resolve()):
+        raise HeatMapError.inside(str(asked.folder), str(out))
     cohort = Cohort.open(out, asked.feature_set)
     rows = _rows(cohort, asked)
     source = score_source(cohort, asked.scores, asked.marks, asked.column)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wsi_features.cohort.cohort import Cohort
+from wsi_features.cohort.marks import refuse_unknown_marks
 from wsi_features.mil.dataset import BagDataset
 from wsi_features.mil.labels import Labels, classification, regression, survival
 from wsi_features.mil.slides import BagRecipe, SlideRows
@@ -108,11 +109,13 @@ def labelled_bags(
 ) -> LabelledBags:
     """Open the bags that a run and a table give, with all that is in none of them.
 
-    Without `classes` those of the table are taken that have bags. Raises OutputError, LabelError, BagError, StoreError.
+    Without `classes` those of the table are taken that have bags. Raises OutputError, MarksError, LabelError,
+    BagError, StoreError.
     """
     table = read_table(labels.path) if labels else None
     found = labels.of(table, classes) if labels and table else None
     cohort = Cohort.open(out, choice.feature_set)
+    refuse_unknown_marks(cohort.out, [choice.marks])
     dataset = BagDataset.open(cohort, found, choice.recipe(), table)
     left_out = {name: _UNSAID.get(why, why) for name, why in dataset.left_out.items()}
     left_out |= _without_features(cohort, choice) | _without_tiles(dataset)

@@ -210,7 +210,7 @@ def test_slides_of_one_patient_with_two_labels_are_refused(cohort: Cohort, tmp_p
 
 
 def test_no_bag_at_all_is_refused(cohort: Cohort) -> None:
-    with pytest.raises(BagError, match="gives no bag: of its slides and patients 13 have no tiles"):
+    with pytest.raises(BagError, match="gives no bag: of its slides and patients 13 have no tiles \\('"):
         opened(cohort, limits={"tissue": {"min": 1e6}})
 
 

@@ -56,11 +56,18 @@ def test_several_numbers_are_one_target(table: Any) -> None:
         mil.regression(table("slide_id,x\na,nan\n"), "x")
 
 
+@pytest.mark.parametrize("unknown", ["NA", "nan", "n/a", "<NA>"])
+def test_a_class_that_is_not_known_is_no_class(table: Any, unknown: str) -> None:
+    labels = mil.classification(table(f"slide_id,g\na,high\nb,{unknown}\nc,none\n"), "g")
+    assert (labels.names, labels.values) == (("high", "none"), {"a": 0, "c": 1})
+
+
 @pytest.mark.parametrize(
     ("text", "wanted"),
     [
         ("slide_id,g\na,1\na,2\n", "line 3: slide_id 'a' is there twice"),
-        ("name,g\na,1\n", "no column 'slide_id or patient_id'; the columns are name, g"),
+        ("name,g\na,1\n", "no column `slide_id` or `patient_id`; the columns are name, g"),
+        ("", "no column `slide_id` or `patient_id`; the file is empty"),
         ("slide_id,g\na\n", "line 2 has not as many cells"),
     ],
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -58,10 +58,10 @@ class Labels:
         return [slide_id for slide_id in slides if not self.of(slide_id).label]
 
 
-def read_labels(path: Path) -> Labels:
+def read_labels(path: Path, label: str | None = None) -> Labels:
     """A CSV or TSV with `slide_id`, `label`, and where known `split` (train, val, test) and `case_id`.
 
-    Raises ExportError naming the line of what cannot be used.
+    `label` is the column of labels where it has another name. Raises ExportError naming the line of what cannot be used.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -69,7 +69,7 @@ def read_labels(path: Path) -> Labels:
         raise ExportError.labels(str(path), 0, str(error)) from error
     lines = text.splitlines()
     reader = csv.DictReader(lines, delimiter="\t" if lines and "\t" in lines[0] else ",", skipinitialspace=True)
-    columns = _columns(path, reader.fieldnames or ())
+    columns = _columns(path, reader.fieldnames or (), label)
     found: dict[str, Label] = {}
     for row in reader:
         cells = {ours: (row[theirs] or "").strip() for ours, theirs in columns.items()}
@@ -83,10 +83,15 @@ def read_labels(path: Path) -> Labels:
     return Labels(found)
 
 
-def _columns(path: Path, header: Iterable[str]) -> dict[str, str]:
+def _columns(path: Path, header: Sequence[str], label: str | None) -> dict[str, str]:
     """Our name of each column that is there -> its name in the file."""
     there = set(header)
     found = {ours: name for ours, names in _NAMES.items() for name in reversed(names) if name in there}
     if "slide_id" not in found:
         raise ExportError.labels(str(path), 1, "there is no column `slide_id`")
+    if label is not None:
+        found["label"] = label
+    of_their_own = not {"label", "split"} & set(found) and there - set(found.values())
+    if of_their_own or (label is not None and label not in there):
+        raise ExportError.no_label(str(path), label, header)
     return found

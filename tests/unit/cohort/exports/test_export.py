@@ -10,11 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wsi_features.cli.main import run_command
+from wsi_features.cohort.cohort import Cohort
 from wsi_features.cohort.exports import plain
-from wsi_features.cohort.exports.labels import read_labels
+from wsi_features.cohort.exports.labels import Label, read_labels
 from wsi_features.cohort.exports.ledger import LEDGER, read_ledger
 from wsi_features.cohort.exports.rows import SlideRows
-from wsi_features.errors import ExportError, NonFiniteFeaturesError
+from wsi_features.cohort.keep import write_keep_marks
+from wsi_features.cohort.outputs import Outputs
+from wsi_features.errors import ExportError, MarksError, NonFiniteFeaturesError
 from wsi_features.stages.exports import ExportRequest, exported
 from wsi_features.store import FeatureStore
 
@@ -147,6 +150,26 @@ def test_labels_that_cannot_be_used_are_refused_with_their_line(tmp_path: Path, 
     (tmp_path / "labels.csv").write_text(text)
     with pytest.raises(ExportError, match=why):
         read_labels(tmp_path / "labels.csv")
+
+
+def test_labels_may_stand_in_any_column_that_is_named(tmp_path: Path) -> None:
+    table = tmp_path / "labels.csv"
+    table.write_text("slide_id,grade,patient_id\nfirst,high,p1\n")
+    assert read_labels(table, "grade").of("first") == Label("high", "", "p1")
+    for column in (None, "grad"):
+        with pytest.raises(ExportError, match=r"the columns are slide_id, grade, patient_id\..*`--label COLUMN`"):
+            read_labels(table, column)
+
+
+def test_only_tiles_of_the_marks_that_are_named_are_exported(run: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(run, tmp_path / "run")
+    out, limits = Outputs(copy), {"tissue_share": {"min": 0.75}}
+    (store,) = [store for store in Cohort.open(copy) if store.provenance.slide_id == "first"]
+    write_keep_marks(out, store, limits, "strict")
+    list(exported(copy, ExportRequest("npy", tmp_path / "export", slides=("first",), keep="strict")))
+    assert np.load(tmp_path / "export" / "first.npy")[:, 0].tolist() == [3, 4, 6]
+    with pytest.raises(MarksError, match="no marks begin with 'lenient'; there are strict__"):
+        list(exported(copy, ExportRequest("npy", tmp_path / "export", keep="lenient")))
 
 
 def test_every_export_says_whose_its_slides_are(to: To, run: Path, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from wsi_features.config import Tuning
 from wsi_features.errors import HeatMapError, ScoreTableError
 from wsi_features.report.figures import OUTLINE, decoded, encoded
 from wsi_features.slides import content_fingerprint
+from wsi_features.stages.heatmaps import HeatMapRequest, heat_maps
 
 from .conftest import CORNERS, SLIDE, SPAN, Run, TiledSlide
 
@@ -204,6 +205,13 @@ def test_what_cannot_be_meant_is_refused(run_of: RunOf, asked: dict[str, Any], w
     run = run_of(s1=TiledSlide())
     with pytest.raises(HeatMapError, match=why):
         run.made("png", "geojson", "ome-tiff", scores=run.table({"s1": [1]}), **asked)
+
+
+def test_maps_among_the_files_of_the_run_are_refused(run_of: RunOf) -> None:
+    run = run_of(s1=TiledSlide())
+    asked = HeatMapRequest(to=("png",), folder=run.out / "slides", column="focus")
+    with pytest.raises(HeatMapError, match="holds the run itself"):
+        list(heat_maps(run.out, asked))
 
 
 @pytest.mark.parametrize("asked", [{"values": True}, {"mpp": 8.0}, {"quantiles": (0.5,)}, {"with_columns": True}])

@@ -77,8 +77,19 @@ def compare(feature_set: str | None, as_json: bool, fail_below: float | None, **
     else:
         _tell_end(made, asked["folder"])
     lowest = made.lowest_cosine
-    below = fail_below is not None and (lowest is None or lowest < fail_below or bool(made.only_one or made.only_two))
+    alone = len(made.only_one) + len(made.only_two)
+    below = fail_below is not None and (lowest is None or lowest < fail_below or alone > 0)
+    if below:
+        click.echo(_why_below(fail_below, lowest, alone), err=True)
     return SOME_FAILED if made.failed or below else OK
+
+
+def _why_below(wanted: float | None, lowest: float | None, alone: int) -> str:
+    """Why `--fail-below` makes the command fail, since a verdict on the slides compared does not say it."""
+    found = "no tile was compared" if lowest is None else f"the lowest cosine is {_near_one(lowest)}"
+    slides = "1 slide is" if alone == 1 else f"{alone} slides are"
+    missing = f", and {slides} on one side only" if alone else ""
+    return f"--fail-below {wanted:g}: {found}{missing}"
 
 
 def _tell_slide(slide: SlideSummary) -> None:

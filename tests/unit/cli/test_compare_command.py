@@ -70,7 +70,9 @@ def test_a_cohort_against_itself_is_identical_and_nothing_is_lost(
     assert (
         run_command(["compare", str(one), str(two), "--fail-below", "0.99"]) == 1
     )  # a slide on one side is not compared
-    said = capsys.readouterr().out
+    said, why = capsys.readouterr()
+    assert "--fail-below 0.99: the lowest cosine is 1" in why
+    assert "2 slides are on one side only" in why
     assert "a: identical" in said
     assert f"{len(CORNERS)} tiles paired; {len(CORNERS)} of them equal" in said
     assert "only in A: only-here" in said

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, ValidationError, model_validator
 
@@ -20,6 +20,8 @@ from wsi_features.stain.recipe import StainRecipe
 from wsi_features.tiles.quality.recipe import QualityRecipe
 from wsi_features.tiles.recipe import ReadRecipe, TileRecipe
 from wsi_features.tissue.recipe import TissueRecipe
+
+Checked = TypeVar("Checked", bound=BaseModel)
 
 
 class _Section(BaseModel):
@@ -115,14 +117,19 @@ class Config(_Section):
 
 def load_config(path: Path | None, overrides: Mapping[str, Any] | None = None) -> Config:
     """Read a YAML config, or take the defaults, and lay `overrides` over it. Raises ConfigError."""
-    values: dict[str, Any] = {} if path is None else _yaml_mapping(path)
+    values: dict[str, Any] = {} if path is None else yaml_mapping(path)
     return config_from(merged(values, overrides or {}), "defaults" if path is None else repr(str(path)))
 
 
 def config_from(values: Mapping[str, Any], source: str) -> Config:
     """A checked config; every wrong value is in the one ConfigError raised."""
+    return checked(Config, values, source)
+
+
+def checked(kind: type[Checked], values: Mapping[str, Any], source: str) -> Checked:
+    """A model of values that a user gave. Raises ConfigError that names every wrong one."""
     try:
-        return Config.model_validate(dict(values))
+        return kind.model_validate(dict(values))
     except ValidationError as error:
         raise ConfigError("\n".join(_problems(error, source))) from error
 
@@ -152,7 +159,8 @@ def _dotted(location: tuple[int | str, ...]) -> str:
     return ".".join(str(part) for part in location if not (isinstance(part, str) and part.startswith(tried)))
 
 
-def _yaml_mapping(path: Path) -> dict[str, Any]:
+def yaml_mapping(path: Path) -> dict[str, Any]:
+    """What a YAML file holds by name; nothing where it is empty. Raises ConfigError."""
     import yaml
 
     try:

@@ -25,13 +25,13 @@ MAY_IMPORT = {
     "encode": {"errors", "geometry", "recipe", "resources", "files", "tiles", "stain"},
     "store": {"errors", "geometry", "recipe", "files", "tiles"},
     "cohort": {"errors", "geometry", "recipe", "files", "slides", "store", "tiles"},
-    "mil": {"errors", "recipe", "store", "cohort", "tiles"},
+    "mil": {"errors", "recipe", "files", "store", "cohort", "tiles"},
     "report": {"errors", "geometry", "recipe", "resources", "cohort", "store"},
     "config": {"errors", "recipe", "encode", "stain", "tiles", "tissue"},
     "generated": {"cohort", "config", "encode", "files"},
     "stages": {
         *("errors", "geometry", "recipe", "resources", "files", "slides", "tiles", "tissue", "stain", "encode"),
-        *("store", "cohort", "report", "config"),
+        *("store", "cohort", "mil", "report", "config"),
     },
     "cli": {"errors", "files", "config", "cohort", "stages", "store", "encode"},
 }
@@ -77,7 +77,11 @@ HEAVY = {
 }
 """Which parts may import a heavy library, and then only inside functions."""
 
-NETWORKS = (PACKAGE / "encode" / "networks", PACKAGE / "tissue" / "learned" / "networks")
+NETWORKS = (
+    PACKAGE / "encode" / "networks",
+    PACKAGE / "tissue" / "learned" / "networks",
+    PACKAGE / "mil" / "training" / "networks",
+)
 """Their modules define classes of torch, and are themselves imported inside functions: when their network is made."""
 
 

@@ -18,6 +18,7 @@ from wsi_features.cli.plan import plan
 from wsi_features.cli.process import embed, marks, run, tiles, tissue
 from wsi_features.cli.quality import quality
 from wsi_features.cli.stain import stain
+from wsi_features.cli.train import predict, train
 from wsi_features.cli.weights import weights
 from wsi_features.stages.boundary import USAGE, exit_code
 
@@ -26,6 +27,7 @@ _SECTIONS = {
     "One stage at a time": ("tissue", "tiles", "stain", "embed", "marks"),
     "A cohort": ("manifest", "plan", "collect", "status", "report", "quality", "prompt", "check", "retry", "clean"),
     "Its tiles": ("annotate", "curate", "geojson"),
+    "Learning from it": ("train", "predict"),
     "Other programs": ("export", "import"),
     "This installation": ("encoders", "weights", "doctor"),
 }
@@ -55,7 +57,8 @@ def wsi_features() -> None:
 for command in (
     *(demo, doctor, encoders, weights, inspect, manifest, plan, run, tissue, tiles, stain, embed, marks),
     *(collect, status, report, quality, prompt, check, retry, clean),
-    *(annotate, curate, geojson, export, import_),
+    *(annotate, curate, geojson),
+    *(train, predict, export, import_),
 ):
     wsi_features.add_command(command)
 

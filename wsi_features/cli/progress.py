@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import click
 
@@ -56,6 +56,82 @@ def byte_bar(label: str, total: int) -> Iterator[Callable[[int], None]]:
     with Bars(*columns, console=Console(stderr=True)) as bars:
         task = bars.add_task(label, total=total)
         yield lambda read: bars.advance(task, read)
+
+
+@contextmanager
+def fold_progress(folds: int, metric: str) -> Iterator[Callable[[int, Epoch], None]]:
+    """A line for each fold that has ended, with its `metric`, and on a terminal a bar with the epoch at work."""
+    told = Folds(metric)
+    if not sys.stderr.isatty():
+        yield told
+        told.ended()
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as Bars
+
+    columns = (
+        TextColumn("training"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[detail]}"),
+    )
+    with Bars(*columns, console=Console(stderr=True), transient=True) as bars:
+        task = bars.add_task("training", total=folds, detail="")
+
+        def tell(fold: int, epoch: Epoch) -> None:
+            told(fold, epoch)
+            bars.update(
+                task,
+                completed=fold,
+                detail=f"fold {fold}, epoch {epoch.number + 1}, validation loss {epoch.val_loss:.3f}",
+            )
+
+        yield tell
+    told.ended()
+
+
+class Epoch(Protocol):
+    """One pass over the training bags, or one strength of L2."""
+
+    @property
+    def number(self) -> int: ...
+    @property
+    def val_loss(self) -> float: ...
+    @property
+    def val_metric(self) -> float: ...
+    @property
+    def strength(self) -> float | None: ...
+
+
+class Folds:
+    """Tells a line of each fold when the next one begins."""
+
+    def __init__(self, metric: str) -> None:
+        self._metric = metric
+        self._fold: int | None = None
+        self._epochs: list[Epoch] = []
+
+    def __call__(self, fold: int, epoch: Epoch) -> None:
+        """One epoch further."""
+        if fold != self._fold:
+            self.ended()
+            self._fold, self._epochs = fold, []
+        self._epochs.append(epoch)
+
+    def ended(self) -> None:
+        """Tell the fold that was at work."""
+        if self._fold is None:
+            return
+        best = min(self._epochs, key=lambda epoch: epoch.val_loss)
+        kept = (
+            f"epoch {best.number + 1} of {len(self._epochs)}" if best.strength is None else f"L2 of {best.strength:g}"
+        )
+        click.echo(
+            f"fold {self._fold}: kept {kept}, in validation loss {best.val_loss:.3f} and {self._metric} {best.val_metric:.2f}"
+        )
+        self._fold = None
 
 
 class Lines:

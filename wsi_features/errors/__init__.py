@@ -17,6 +17,7 @@
     │   ├── NonFiniteFeaturesError  non_finite
     │   ├── SlideScaleError         scale
     │   ├── ArtifactError           artifact
+    │   ├── ScoreError              scores
     │   ├── ClaimedError            claimed
     │   └── StoreError              store
     ├── DeviceLostError             the job fails: device_lost             exit 3
@@ -34,6 +35,9 @@
         ├── LabelError              labels
         ├── BagError                bags
         ├── SplitError              split
+        ├── TrainingError           training
+        ├── ScoreTableError         score_table
+        ├── TrainingFolderError     training
         ├── TissueModelError        tissue_model
         └── EncoderError            encoder
             ├── UnknownEncoderError
@@ -69,11 +73,14 @@ from wsi_features.errors.mil import BagError, LabelError, SplitError
 from wsi_features.errors.programs import LibraryError, ProgramError
 from wsi_features.errors.prompts import PromptError
 from wsi_features.errors.remote import RemoteSlideError
+from wsi_features.errors.scores import ScoreError, ScoreTableError
 from wsi_features.errors.slides import CrashError, ResolutionError, SlideFileError, TileReadError
 from wsi_features.errors.stain import StainContractError, StainFitError, StainKindError, StainTargetError
 from wsi_features.errors.store import ArtifactError, ClaimedError, StorageError, StoreError
 from wsi_features.errors.tissue import AnnotationError, SegmentationError
 from wsi_features.errors.tissue_models import TissueModelError, TissueModelSlideError
+from wsi_features.errors.training import TrainingError
+from wsi_features.errors.training_folder import TrainingFolderError
 from wsi_features.errors.weights import HubError, MissingWeightsError, WeightsStoreError
 
 __all__ = [
@@ -103,6 +110,8 @@ __all__ = [
     "RemoteSlideError",
     "ResolutionError",
     "ScaleContractError",
+    "ScoreError",
+    "ScoreTableError",
     "SegmentationError",
     "SlideError",
     "SlideFileError",
@@ -118,6 +127,8 @@ __all__ = [
     "TileReadError",
     "TissueModelError",
     "TissueModelSlideError",
+    "TrainingError",
+    "TrainingFolderError",
     "UnknownEncoderError",
     "UsageError",
     "WeightsError",

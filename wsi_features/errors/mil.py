@@ -147,3 +147,35 @@ class SplitError(UsageError):
     def shares(cls, found: Sequence[float]) -> SplitError:
         """Shares that are none."""
         return cls(f"the shares of train, val and test are {list(found)}; they are 0 or more and their sum is 1.")
+
+    @classmethod
+    def no_part(cls, path: str, column: str, bag: str, found: str, parts: Sequence[str]) -> SplitError:
+        """A word in a file of folds."""
+        return cls(
+            f"folds {path!r}, {bag!r}: `{column}` is {found!r}, wanted {', '.join(parts)} or nothing. Correct it, or give "
+            "a column `fold` with the fold in which each row is tested."
+        )
+
+    @classmethod
+    def empty_part(cls, path: str, column: str, part: str) -> SplitError:
+        """Nobody to train or test on."""
+        return cls(
+            f"folds {path!r}: `{column}` leaves no bag to {part} on. Check that its ids are those of the bags, and that "
+            "these have features and labels."
+        )
+
+    @classmethod
+    def one_fold(cls, path: str, column: str, found: Sequence[str]) -> SplitError:
+        """Nothing to test against."""
+        return cls(
+            f"folds {path!r}: `{column}` holds {_some(found) or 'nothing'} for the bags, and two folds are the least. Check that "
+            "its ids are those of the bags."
+        )
+
+    @classmethod
+    def tested_twice(cls, path: str, bag: str) -> SplitError:
+        """Repeated random splits."""
+        return cls(
+            f"folds {path!r}: bag {bag!r} is tested in more than one fold, so folds are no parts of one cohort. Give the "
+            "columns of one repetition, and train once for each."
+        )

@@ -7,6 +7,7 @@
     bags = mil.BagDataset.open(cohort, labels, mil.BagRecipe(max_tiles=4096))
     split = mil.grouped_split(bags.groups(), strata=bags.strata())
     loaders = mil.PartLoaders.of(bags, split, mil.Loading(batch_size=8, workers=4))
+    result = mil.cross_validated(bags, mil.TrainingRecipe(model="abmil"))
 
 torch is imported when a data set is made, and lightning by `data_module` only.
 """
@@ -20,11 +21,18 @@ from wsi_features.mil.slides import BagRecipe
 from wsi_features.mil.splits import Split, given_split, grouped_split, k_folds
 from wsi_features.mil.table import Table, read_table
 from wsi_features.mil.tiles import TileBatches, TileDataset
+from wsi_features.mil.training.crossval import cross_validated
+from wsi_features.mil.training.predicting import predicted
+from wsi_features.mil.training.recipe import TrainingRecipe
+from wsi_features.mil.training.results import CrossValidation, Trained
+from wsi_features.mil.training.saving import load_trained, save_trained
+from wsi_features.mil.training.scores import tile_scores
 
 __all__ = [
     "Bag",
     "BagDataset",
     "BagRecipe",
+    "CrossValidation",
     "EpochOrder",
     "Labels",
     "Loading",
@@ -34,19 +42,26 @@ __all__ = [
     "Table",
     "TileBatches",
     "TileDataset",
+    "Trained",
+    "TrainingRecipe",
     "bag_loader",
     "class_weights",
     "classification",
     "collate_of",
+    "cross_validated",
     "data_module",
     "given_split",
     "grouped_split",
     "k_folds",
     "late",
+    "load_trained",
     "packed",
     "padded",
+    "predicted",
     "read_table",
     "regression",
+    "save_trained",
     "survival",
     "tile_loader",
+    "tile_scores",
 ]

@@ -72,6 +72,12 @@ class BagSlides:
         """Tiles that the bag may hold."""
         return sum(slide.used for slide in self.slides)
 
+    def of_slides(self) -> tuple[BagSlides, ...]:
+        """Each slide that has tiles as a bag of its own, with the same name and label."""
+        return tuple(
+            BagSlides(self.bag_id, self.patient_id, (slide,), self.label) for slide in self.slides if slide.used
+        )
+
 
 def read_bag(bag: BagSlides, rows: Sequence[Rows], columns: tuple[str, ...] = (), verify: Verify = "first") -> Bag:
     """The rows `rows[k]` of each slide, one after the other, read straight into one array. Raises StoreError."""

@@ -79,10 +79,9 @@ class BagDataset:
         bag, recipe, epoch = self.bags[item], self.recipe, int(self._epoch)
         if not recipe.late:
             return read_bag(bag, drawn_rows(bag, recipe, epoch, self._curves), recipe.columns, recipe.verify)
-        parts = [BagSlides(bag.bag_id, bag.patient_id, (slide,), bag.label) for slide in bag.slides if slide.used]
         of_slides = [
             read_bag(part, drawn_rows(part, recipe, epoch, self._curves), recipe.columns, recipe.verify)
-            for part in parts
+            for part in bag.of_slides()
         ]
         return PatientBags(bag.bag_id, tuple(of_slides), bag.label)
 

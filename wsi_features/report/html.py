@@ -135,9 +135,24 @@ def environment() -> Environment:
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_printable
     )
     environment.filters.update(
-        thousands=_thousands, decimals=_decimals, duration=_duration, percent=_percent, short=_short, csp_hash=_csp_hash
+        thousands=_thousands,
+        decimals=_decimals,
+        duration=_duration,
+        percent=_percent,
+        short=_short,
+        csp_hash=_csp_hash,
+        number=_number,
     )
     return environment
+
+
+def page_style() -> str:
+    """The style sheet of the cohort report, for the other pages: one look."""
+    from markupsafe import Markup
+
+    text = share("resources", "report", "report.html.j2").read_text(encoding="utf-8")
+    # The project's own text: nothing of a slide is in it.
+    return Markup(text.partition("{% set css %}")[2].partition("{% endset %}")[0])  # noqa: S704
 
 
 def _printable(value: object) -> object:
@@ -160,6 +175,11 @@ def _thousands(value: int | None) -> str:
 
 def _decimals(value: float | None, places: int) -> str:
     return _UNKNOWN if value is None else f"{value:,.{places}f}"
+
+
+def _number(value: float) -> str:
+    """Three decimals, fewer of what is large; a dash for NaN."""
+    return _UNKNOWN if value != value else f"{value:.3f}" if abs(value) < 10 else f"{value:,.1f}"  # noqa: PLR0124
 
 
 def _short(value: float) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from wsi_features.report.figures import encoded
-from wsi_features.report.html import Picture, environment, picture
+from wsi_features.report.html import Picture, environment, page_style, picture
 from wsi_features.report.separation import Separation
 from wsi_features.resources import share
 
@@ -86,16 +86,7 @@ def render_stain_report(report: StainReport) -> str:
     shown = [(slide, _strip(slide.before), _strip(slide.after)) for slide in report.slides]
     groups = sorted({slide.group for slide in report.slides})
     legend = [(group, i % _SHADES) for i, group in enumerate(groups)] if len(groups) <= 2 * _SHADES else []
-    return template.render(report=report, slides=shown, marks=_plot(report, groups), legend=legend, css=_css())
-
-
-def _css() -> str:
-    """The style sheet of the cohort report: one look."""
-    from markupsafe import Markup
-
-    text = share("resources", "report", "report.html.j2").read_text(encoding="utf-8")
-    # The project's own text: nothing of a slide is in it.
-    return Markup(text.partition("{% set css %}")[2].partition("{% endset %}")[0])  # noqa: S704
+    return template.render(report=report, slides=shown, marks=_plot(report, groups), legend=legend, css=page_style())
 
 
 def _strip(tiles: Rgb) -> Picture | None:

@@ -1,0 +1,98 @@
+"""Errors of score tables: what is said of tiles, joined to a store by row."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from wsi_features.errors.base import SlideError, UsageError
+
+
+class ScoreTableError(UsageError):
+    """A table of scores that cannot be read, or has not what is asked for."""
+
+    reason: ClassVar[str] = "score_table"
+
+    @classmethod
+    def unreadable(cls, path: str, why: str) -> ScoreTableError:
+        """Neither Parquet nor text."""
+        return cls(
+            f"scores {path!r} cannot be read ({why}). Give a Parquet, CSV or TSV file with the columns slide_id, row and "
+            "a number or more for each tile."
+        )
+
+    @classmethod
+    def no_column(cls, path: str, wanted: str, found: Sequence[str]) -> ScoreTableError:
+        """A column that is not there."""
+        return cls(f"scores {path!r} have no column {wanted!r}; the columns are {', '.join(found)}. Name one of them.")
+
+    @classmethod
+    def not_numbers(cls, path: str, column: str, kind: str) -> ScoreTableError:
+        """A column of text, dates or lists."""
+        return cls(
+            f"scores {path!r}: column {column!r} holds {kind}, wanted numbers. Name another column, or convert it."
+        )
+
+    @classmethod
+    def nothing(cls, path: str) -> ScoreTableError:
+        """A table without scores."""
+        return cls(f"scores {path!r} have no column of numbers besides slide_id and row. Add one for each score.")
+
+    @classmethod
+    def cell(cls, path: str, line: int, column: str, found: str, wanted: str) -> ScoreTableError:
+        """A cell of a text table."""
+        return cls(f"scores {path!r}, line {line}: `{column}` is {found!r}, wanted {wanted}. Correct it.")
+
+    @classmethod
+    def ragged(cls, path: str, line: int, found: int, wanted: int) -> ScoreTableError:
+        """A line with too many or too few cells."""
+        return cls(f"scores {path!r}, line {line}: {found} cells, and the header has {wanted}. Correct the line.")
+
+    @classmethod
+    def twice(cls, path: str, line: int, slide_id: str, row: int) -> ScoreTableError:
+        """Two lines of one tile."""
+        return cls(
+            f"scores {path!r}, line {line}: row {row} of slide {slide_id!r} is there twice. Keep one line for each tile."
+        )
+
+
+class ScoreError(SlideError):
+    """Scores of one slide that are not of its tiles."""
+
+    reason: ClassVar[str] = "scores"
+
+    @classmethod
+    def no_slide(cls, slide_id: str, path: str) -> ScoreError:
+        """The table has other slides."""
+        return cls(f"slide {slide_id!r} has no scores in {path!r}. Score it, or leave it out.")
+
+    @classmethod
+    def value(cls, slide_id: str, column: str, found: str, wanted: str) -> ScoreError:
+        """A value that is no score, or no row."""
+        return cls(f"slide {slide_id!r}: its scores have {found} as `{column}`, wanted {wanted}. Correct the table.")
+
+    @classmethod
+    def twice(cls, slide_id: str, row: int) -> ScoreError:
+        """Two scores of one tile."""
+        return cls(f"slide {slide_id!r}: its scores have row {row} twice. Keep one for each tile.")
+
+    @classmethod
+    def slide_twice(cls, slide_id: str) -> ScoreError:
+        """Two sets of scores of one slide."""
+        return cls(f"slide {slide_id!r}: its scores were given twice. Give them once.")
+
+    @classmethod
+    def beyond(cls, slide_id: str, row: int, store: str, count: int) -> ScoreError:
+        """Of a longer store."""
+        return cls(
+            f"slide {slide_id!r}: its scores have row {row}, and feature store {store!r} has the rows 0 to {count - 1}. "
+            "Choose the feature set that was scored (`--feature-set`), or score this one."
+        )
+
+    @classmethod
+    def other_store(cls, slide_id: str, found: str, store: str, wanted: str) -> ScoreError:
+        """Rows of one store would be taken for rows of another."""
+        return cls(
+            f"slide {slide_id!r}: its scores are of the store with fingerprint {found[:8]}, and {store!r} has {wanted[:8]}. "
+            "Choose the feature set that was scored (`--feature-set`), or score this one."
+        )

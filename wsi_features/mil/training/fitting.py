@@ -1,0 +1,181 @@
+"""Fitting a pooling network to one fold, epoch by epoch, until the validation fold gets no better."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from wsi_features.mil.splits import Split
+from wsi_features.mil.training.held import HeldBags
+from wsi_features.mil.training.metrics import main_metric
+from wsi_features.mil.training.objective import Objective, output_of
+from wsi_features.mil.training.recipe import TrainingRecipe
+from wsi_features.mil.training.results import Epoch, FittedModel
+
+if TYPE_CHECKING:
+    import torch
+
+    from wsi_features.mil.training.networks.pooling import BagNetwork
+
+Items = npt.NDArray[np.int64]
+Told = Callable[[Epoch], None]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Fitted:
+    """What a fold learned: the numbers of its best epoch, and how it came there."""
+
+    model: FittedModel
+    history: tuple[Epoch, ...]
+    best_epoch: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Fold:
+    """What fitting a fold needs besides the bags. `seed` is the fold's own."""
+
+    number: int
+    split: Split
+    recipe: TrainingRecipe
+    objective: Objective
+    device: torch.device
+
+    @property
+    def seed(self) -> int:
+        """Of first weights, order and dropout."""
+        return int(np.random.SeedSequence((self.recipe.seed, self.number)).generate_state(1, np.uint32)[0])
+
+
+def fitted_network(bags: HeldBags, fold: Fold, told: Told) -> Fitted:
+    """The network of the epoch with the lowest loss on the validation part; stops `patience` epochs after it."""
+    import torch
+
+    from wsi_features.mil.training.networks.pooling import BagNetwork
+
+    with _own_random_numbers(fold):
+        network = BagNetwork(fold.recipe, bags.data.dim, fold.objective.outputs)
+        _set_scales(network, bags, fold)
+        network.to(fold.device)
+        optimiser = torch.optim.AdamW(
+            network.parameters(), lr=fold.recipe.learning_rate, weight_decay=fold.recipe.weight_decay
+        )
+        history: list[Epoch] = []
+        best, kept = 0, FittedModel({})
+        for number in range(fold.recipe.epochs):
+            train_loss = _trained_epoch(network, optimiser, bags, fold, number)
+            history.append(Epoch(number, train_loss, *_validated(network, bags, fold)))
+            told(history[-1])
+            if number == 0 or history[-1].val_loss < history[best].val_loss:
+                best, kept = number, numbers_of(network)
+            if number - best >= fold.recipe.patience:
+                break
+    return Fitted(kept, tuple(history), best)
+
+
+def numbers_of(network: BagNetwork) -> FittedModel:
+    """A copy of all numbers of a network."""
+    return FittedModel({name: value.detach().cpu().numpy().copy() for name, value in network.state_dict().items()})
+
+
+@contextmanager
+def _own_random_numbers(fold: Fold) -> Iterator[None]:
+    """Seeded here, and afterwards as before: other random numbers of the program go on undisturbed."""
+    import torch
+
+    devices = [torch.cuda.current_device()] if fold.device.type == "cuda" else []
+    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(fold.seed)
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        try:
+            yield
+        finally:
+            torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+
+
+def _set_scales(network: BagNetwork, bags: HeldBags, fold: Fold) -> None:
+    import torch
+
+    if fold.recipe.standardise:
+        mean, deviation = bags.standard(fold.split.train)
+        network.mean.copy_(torch.from_numpy(mean))
+        network.deviation.copy_(torch.from_numpy(deviation))
+    network.center.copy_(torch.from_numpy(fold.objective.center))
+    network.scale.copy_(torch.from_numpy(fold.objective.scale))
+
+
+def _trained_epoch(
+    network: BagNetwork, optimiser: torch.optim.Optimizer, bags: HeldBags, fold: Fold, epoch: int
+) -> float:
+    """The mean loss of the bags while the epoch went on."""
+    network.train()
+    losses, total = [], 0
+    for items in batches(bags, fold, epoch):
+        loss = _loss(network, bags, fold, items, (fold.recipe.max_tiles, fold.seed, epoch))[0]
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]  # torch does not say its type
+        optimiser.step()
+        losses.append(loss.item() * len(items))
+        total += len(items)
+    return sum(losses) / total
+
+
+def _validated(network: BagNetwork, bags: HeldBags, fold: Fold) -> tuple[float, float]:
+    """Loss and metric of the validation part, of the same tiles in every epoch."""
+    import torch
+
+    network.eval()
+    items = fold.split.val
+    tiles = (fold.recipe.val_tiles, fold.recipe.seed, 0)
+    with torch.no_grad():
+        logits = torch.cat([_logits(network, bags, items[k : k + 1], tiles) for k in range(len(items))])
+        labels = fold.objective.labels([bags.data.bags[k].label for k in items], fold.device, logits.dtype)
+        loss = fold.objective.loss(logits, labels).item()
+        numbers = (logits * network.scale + network.center).double().cpu().numpy()
+    metric = main_metric(bags.data.part(items), output_of(fold.objective.task, numbers))
+    return loss, metric
+
+
+def batches(bags: HeldBags, fold: Fold, epoch: int) -> list[Items]:
+    """The training bags in random order, cut into steps. Of survival each step has an event, so it may be longer.
+
+    Bags with events and censored ones are dealt out in turn.
+    """
+    rng = np.random.default_rng((fold.seed, epoch))
+    order = rng.permutation(fold.split.train)
+    count = -(-len(order) // fold.recipe.batch)
+    if fold.objective.task == "survival":
+        seen = np.array([bags.data.bags[k].label[1] for k in order])
+        order = order[np.argsort(-seen, kind="stable")]
+        count = min(count, max(1, int(seen.sum())))
+        return [order[k::count] for k in range(count)]
+    return np.array_split(order, count)
+
+
+def _loss(
+    network: BagNetwork, bags: HeldBags, fold: Fold, items: Items, tiles: tuple[int | None, int, int]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    logits = _logits(network, bags, items, tiles)
+    labels = fold.objective.labels([bags.data.bags[k].label for k in items], fold.device, logits.dtype)
+    return fold.objective.loss(logits, labels), logits
+
+
+def _logits(network: BagNetwork, bags: HeldBags, items: Items, tiles: tuple[int | None, int, int]) -> torch.Tensor:
+    """Numbers (b, outputs) of bags, with `tiles` the most of each, the seed and the epoch of the draw."""
+    import torch
+
+    segments = [bags.drawn(int(item), *tiles) for item in items]
+    parts = [part for bag in segments for part in bag]
+    lengths = [len(part) for part in parts]
+    features = torch.empty((sum(lengths), bags.data.dim), dtype=torch.float32, device=network.mean.device)
+    start = 0
+    for part in parts:
+        features[start : start + len(part)] = part.to(features.device)
+        start += len(part)
+    found: torch.Tensor = network(features, lengths, [len(bag) for bag in segments])
+    return found

@@ -1,0 +1,1 @@
+"""Networks over bags. Its modules import torch, and are imported inside functions."""

@@ -1,0 +1,93 @@
+"""The linear probe: L2-regularised logistic, Cox or ridge regression on the mean of a bag's features.
+
+The validation fold chooses how strong the L2 is. Bags are fewer than features, so the fit is done in the space that the
+training bags span, which for L2 gives the same.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from wsi_features.mil.training.fitting import Fitted, Fold, Told
+from wsi_features.mil.training.held import HeldBags
+from wsi_features.mil.training.metrics import main_metric
+from wsi_features.mil.training.objective import output_of
+from wsi_features.mil.training.results import Epoch, FittedModel
+
+if TYPE_CHECKING:
+    import torch
+
+Doubles = npt.NDArray[np.float64]
+
+
+def fitted_probe(bags: HeldBags, fold: Fold, told: Told) -> Fitted:
+    """The probe of the strength with the lowest loss on the validation part."""
+    means = np.stack([bags.bag_mean(k) for k in range(len(bags))])
+    center, deviation = np.zeros(bags.data.dim), np.ones(bags.data.dim)
+    if fold.recipe.standardise:
+        trained = means[fold.split.train]
+        center = trained.mean(axis=0)
+        deviation = trained.std(axis=0)
+        deviation = np.where(deviation <= 1e-6 * np.maximum(1.0, np.abs(center)), 1.0, deviation)
+    standard = (means - center) / deviation
+    history: list[Epoch] = []
+    best, kept = 0, FittedModel({})
+    for number, strength in enumerate(sorted(fold.recipe.strengths, reverse=True)):
+        weight, bias, loss = fitted_linear(standard[fold.split.train], fold, bags, strength)
+        history.append(Epoch(number, loss, *_validated(standard @ weight.T + bias, bags, fold), strength))
+        told(history[-1])
+        if number == 0 or history[-1].val_loss < history[best].val_loss:
+            best = number
+            arrays: dict[str, npt.NDArray[Any]] = {
+                "head.weight": weight,
+                "head.bias": bias,
+                "mean": center,
+                "deviation": deviation,
+            }
+            arrays |= {"center": fold.objective.center, "scale": fold.objective.scale}
+            kept = FittedModel({name: values.astype(np.float32) for name, values in arrays.items()})
+    return Fitted(kept, tuple(history), best)
+
+
+def fitted_linear(values: Doubles, fold: Fold, bags: HeldBags, strength: float) -> tuple[Doubles, Doubles, float]:
+    """Weights (k, d), intercepts (k,) and loss at the least of loss + strength / 2 x the weights' squares, by L-BFGS.
+
+    Intercepts are free; Cox's model has none, as it would change nothing.
+    """
+    import torch
+
+    left, sizes, right = np.linalg.svd(values, full_matrices=False)
+    rows = torch.from_numpy(left * sizes)
+    labels = fold.objective.labels([bags.data.bags[k].label for k in fold.split.train], rows.device, rows.dtype)
+    weight = torch.zeros((fold.objective.outputs, rows.shape[1]), dtype=rows.dtype, requires_grad=True)
+    bias = torch.zeros(fold.objective.outputs, dtype=rows.dtype, requires_grad=fold.objective.task != "survival")
+    free = [weight, bias] if bias.requires_grad else [weight]
+    optimiser = torch.optim.LBFGS(
+        free, max_iter=500, history_size=30, tolerance_grad=1e-8, tolerance_change=1e-12, line_search_fn="strong_wolfe"
+    )
+
+    def loss() -> torch.Tensor:
+        return fold.objective.loss(rows @ weight.T + bias, labels)
+
+    def closure() -> float:
+        optimiser.zero_grad()
+        total = loss() + strength / 2 * (weight**2).sum()
+        total.backward()  # type: ignore[no-untyped-call]  # torch does not say its type
+        return total.item()
+
+    optimiser.step(closure)  # type: ignore[no-untyped-call]  # as above
+    with torch.no_grad():
+        return weight.detach().numpy() @ right, bias.detach().numpy(), loss().item()
+
+
+def _validated(logits: Doubles, bags: HeldBags, fold: Fold) -> tuple[float, float]:
+    import torch
+
+    items = fold.split.val
+    labels = fold.objective.labels([bags.data.bags[k].label for k in items], torch.device("cpu"), torch.float64)
+    loss = fold.objective.loss(torch.from_numpy(logits[items]), labels).item()
+    numbers = logits[items] * fold.objective.scale + fold.objective.center
+    return loss, main_metric(bags.data.part(items), output_of(fold.objective.task, numbers))

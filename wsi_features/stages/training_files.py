@@ -1,0 +1,165 @@
+"""The files of a training or a prediction: where they may lie, whether the same result is there, and their tables.
+
+`metrics.json` is written last and removed first: a folder that has one is whole.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from shlex import quote
+from typing import Any
+
+from wsi_features.errors import TrainingFolderError
+from wsi_features.files import read_json, write_json
+from wsi_features.mil.dataset import BagDataset
+from wsi_features.mil.labels import Task
+from wsi_features.mil.splits import Split
+from wsi_features.mil.table import PATIENT, SLIDE
+from wsi_features.mil.training.results import Prediction
+from wsi_features.recipe import Json
+from wsi_features.store import FORMS
+
+METRICS, PREDICTIONS, FOLDS, ATTENTION = "metrics.json", "predictions.csv", "folds.csv", "attention.parquet"
+PAGE, MODELS = "training.html", "models"
+PREDICTION_PAGE = "prediction.html"
+
+
+def refuse_place(folder: Path, out: Path) -> None:
+    """Raise TrainingFolderError where a folder lies in that of a run, or in a store."""
+    real = folder.resolve()
+    if real.is_relative_to(out.resolve()):
+        raise TrainingFolderError.inside(str(folder), str(out))
+    for parent in (real, *real.parents):
+        if parent.name.endswith(tuple(FORMS.values())):
+            raise TrainingFolderError.in_store(str(folder), str(parent))
+        if parent != real and (parent / "manifest.json").is_file() and (parent / "features").is_dir():
+            raise TrainingFolderError.inside(str(folder), str(parent))
+
+
+def finished(folder: Path, kind: str) -> Json:
+    """The numbers of a result whose files are all there. Raises TrainingFolderError."""
+    try:
+        found = read_json(folder / METRICS)
+    except (OSError, ValueError) as error:
+        raise TrainingFolderError.none(str(folder), f"no readable {METRICS}") from error
+    if found.get("kind") != kind:
+        raise TrainingFolderError.none(str(folder), f"its {METRICS} is of a {found.get('kind', 'thing unknown')}")
+    missing = [name for name in found["files"] if not (folder / name).exists()]
+    if missing:
+        raise TrainingFolderError.none(str(folder), f"{missing[0]} is gone")
+    return found
+
+
+def same_result(folder: Path, kind: str, fingerprint: str, *, overwrite: bool) -> Json | None:
+    """The numbers that lie in `folder` where they are of `fingerprint`; None where the folder may be written to.
+
+    Raises TrainingFolderError where another result lies there, unless that may be replaced.
+    """
+    try:
+        found = finished(folder, kind)
+    except TrainingFolderError:
+        if (folder / METRICS).exists() and not overwrite:
+            raise TrainingFolderError.occupied(str(folder), "result") from None
+        return None
+    if found["fingerprint"] == fingerprint:
+        return found
+    if not overwrite:
+        raise TrainingFolderError.occupied(str(folder), kind)
+    return None
+
+
+def made_folder(folder: Path) -> None:
+    """Make a folder for results. Raises TrainingFolderError."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise TrainingFolderError.unwritable(str(folder), error.strerror or str(error)) from error
+
+
+@contextmanager
+def replaced(folder: Path) -> Iterator[None]:
+    """Take away what was there before, first what says that it is whole, and write in the block. Raises TrainingFolderError."""
+    try:
+        (folder / METRICS).unlink(missing_ok=True)
+        for name in _ORDER:
+            path = folder / name
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+        yield
+    except OSError as error:
+        raise TrainingFolderError.unwritable(str(folder), error.strerror or str(error)) from error
+
+
+def commit(folder: Path, numbers: Json) -> Json:
+    """Write the numbers, with the names of the files that lie beside them."""
+    whole = numbers | {"files": [name for name in _ORDER if (folder / name).exists()]}
+    write_json(folder / METRICS, whole)
+    return whole
+
+
+_ORDER = (PAGE, PREDICTION_PAGE, PREDICTIONS, FOLDS, ATTENTION, MODELS)
+
+
+def next_commands(kind: str, out: Path, folder: Path) -> tuple[tuple[str, str], ...]:
+    """What one does next with a result, as one types it."""
+    scores, maps = quote(str(folder / ATTENTION)), quote(str(folder.with_name(f"{folder.name}-heatmaps")))
+    heat = f"wsi-features heatmap {quote(str(out))} --scores {scores} --to png --out {maps}"
+    other = f"wsi-features predict {quote(str(folder))} OTHER_OUT --labels CSV --out DIR"
+    further = (("on another cohort", other),) if kind == "training" else ()
+    return ("attention on the slides", heat), *further
+
+
+def predictions_csv(dataset: BagDataset, task: Task, names: Sequence[str], predictions: Iterable[Prediction]) -> str:
+    """One row a bag: ids, fold, label where there is one, and outputs, each number as exact as it is."""
+    if task == "classification":
+        labels, outputs = ["label", "predicted"], [f"p:{name}" for name in names]
+    elif task == "survival":
+        labels, outputs = ["time", "event"], ["risk"]
+    else:
+        labels, outputs = [f"true:{name}" for name in names], [f"predicted:{name}" for name in names]
+    rows = [[*_ids(dataset), "fold", *labels, *outputs]]
+    patient = {bag.bag_id: bag.patient_id for bag in dataset.bags}
+    for one in predictions:
+        ids = [one.bag_id, patient[one.bag_id]][: len(_ids(dataset))]
+        rows.append([*ids, "" if one.fold < 0 else str(one.fold), *_label_cells(task, names, one), *_cells(one.output)])
+    return csv_text(rows)
+
+
+def folds_csv(dataset: BagDataset, splits: Sequence[Split]) -> str:
+    """One row a bag and one column a fold that says train, val or test; `--folds-file` reads it."""
+    rows = [[*_ids(dataset), *(f"fold_{k}" for k in range(len(splits)))]]
+    part_of = [{int(k): part for part, items in split.parts().items() for k in items} for split in splits]
+    for item, bag in enumerate(dataset.bags):
+        ids = [bag.bag_id, bag.patient_id][: len(_ids(dataset))]
+        rows.append([*ids, *(parts.get(item, "") for parts in part_of)])
+    return csv_text(rows)
+
+
+def csv_text(rows: Iterable[Sequence[Any]]) -> str:
+    """Rows as CSV with plain line ends."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()
+
+
+def _ids(dataset: BagDataset) -> list[str]:
+    return [SLIDE, PATIENT] if dataset.recipe.unit == "slide" else [PATIENT]
+
+
+def _label_cells(task: Task, names: Sequence[str], one: Prediction) -> list[str]:
+    if task == "classification":
+        said = names[int(one.output.argmax())]
+        return ["" if one.label is None else names[one.label], said]
+    empty = [""] * (2 if task == "survival" else len(names))
+    return empty if one.label is None else _cells(one.label)
+
+
+def _cells(values: Iterable[float]) -> list[str]:
+    return [f"{float(value):.9g}" for value in values]

@@ -12,6 +12,7 @@ from wsi_features.cli.cohort import check, clean, collect, prompt, report, retry
 from wsi_features.cli.curation import annotate, curate, geojson
 from wsi_features.cli.encoders import encoders
 from wsi_features.cli.exchange import export, import_
+from wsi_features.cli.heatmap import heatmap
 from wsi_features.cli.inspect import inspect
 from wsi_features.cli.manifest import manifest
 from wsi_features.cli.plan import plan
@@ -26,7 +27,7 @@ _SECTIONS = {
     "Start here": ("demo", "inspect", "run"),
     "One stage at a time": ("tissue", "tiles", "stain", "embed", "marks"),
     "A cohort": ("manifest", "plan", "collect", "status", "report", "quality", "prompt", "check", "retry", "clean"),
-    "Its tiles": ("annotate", "curate", "geojson"),
+    "Its tiles": ("annotate", "curate", "geojson", "heatmap"),
     "Learning from it": ("train", "predict"),
     "Other programs": ("export", "import"),
     "This installation": ("encoders", "weights", "doctor"),
@@ -57,7 +58,7 @@ def wsi_features() -> None:
 for command in (
     *(demo, doctor, encoders, weights, inspect, manifest, plan, run, tissue, tiles, stain, embed, marks),
     *(collect, status, report, quality, prompt, check, retry, clean),
-    *(annotate, curate, geojson),
+    *(annotate, curate, geojson, heatmap),
     *(train, predict, export, import_),
 ):
     wsi_features.add_command(command)

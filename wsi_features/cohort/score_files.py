@@ -44,18 +44,18 @@ def parquet_scores(path: Path, wanted: Sequence[str]) -> FoundScores:
     import pyarrow.parquet as pq
 
     try:
-        file = pq.ParquetFile(path)
-        columns = _number_columns(path, file.schema_arrow, wanted)
-        groups = _groups_of_slides(file)
+        with pq.ParquetFile(path) as file:
+            columns = _number_columns(path, file.schema_arrow, wanted)
+            groups, metadata = _groups_of_slides(file), file.metadata
     except (pa.ArrowException, OSError) as error:
         raise ScoreTableError.unreadable(str(path), one_line(error)) from error
-    head = _head(file.metadata.metadata)
+    head = _head(metadata.metadata)
     stores = {str(name): str(value) for name, value in head.get("stores", {}).items()}
 
     def read(slide_id: str) -> Rows:
         if slide_id not in groups and slide_id not in stores:
             raise KeyError(slide_id)
-        parts = list(_parts(path, file.metadata, slide_id, groups.get(slide_id, []), columns))
+        parts = list(_parts(path, metadata, slide_id, groups.get(slide_id, []), columns))
         rows = [rows for rows, _ in parts] or [np.empty(0, np.int64)]
         values = [values for _, values in parts] or [np.empty((0, len(columns)), np.float32)]
         return np.concatenate(rows), np.concatenate(values)
@@ -125,7 +125,7 @@ def _parts(path: Path, metadata: Any, slide_id: str, groups: Sequence[int], colu
                 if part := batch.filter(ours):
                     yield _rows(slide_id, part.column(ROW)), _values(part, columns)
     except (pa.ArrowException, OSError) as error:
-        raise ScoreError.value(slide_id, str(path), one_line(error), "a table that can be read") from error
+        raise ScoreError.damaged(slide_id, str(path), one_line(error)) from error
 
 
 def _rows(slide_id: str, column: Any) -> npt.NDArray[np.int64]:

@@ -38,6 +38,7 @@
         ├── TrainingError           training
         ├── ScoreTableError         score_table
         ├── TrainingFolderError     training
+        ├── HeatMapError            heatmap
         ├── TissueModelError        tissue_model
         └── EncoderError            encoder
             ├── UnknownEncoderError
@@ -73,7 +74,7 @@ from wsi_features.errors.mil import BagError, LabelError, SplitError
 from wsi_features.errors.programs import LibraryError, ProgramError
 from wsi_features.errors.prompts import PromptError
 from wsi_features.errors.remote import RemoteSlideError
-from wsi_features.errors.scores import ScoreError, ScoreTableError
+from wsi_features.errors.scores import HeatMapError, ScoreError, ScoreTableError
 from wsi_features.errors.slides import CrashError, ResolutionError, SlideFileError, TileReadError
 from wsi_features.errors.stain import StainContractError, StainFitError, StainKindError, StainTargetError
 from wsi_features.errors.store import ArtifactError, ClaimedError, StorageError, StoreError
@@ -96,6 +97,7 @@ __all__ = [
     "DeviceLostError",
     "EncoderError",
     "ExportError",
+    "HeatMapError",
     "HubError",
     "ImportedError",
     "ImportedFileError",

@@ -96,3 +96,76 @@ class ScoreError(SlideError):
             f"slide {slide_id!r}: its scores are of the store with fingerprint {found[:8]}, and {store!r} has {wanted[:8]}. "
             "Choose the feature set that was scored (`--feature-set`), or score this one."
         )
+
+    @classmethod
+    def other_slide(cls, slide_id: str, path: str, what: str, found: str, wanted: str) -> ScoreError:
+        """The file was exchanged, or the manifest names another."""
+        return cls(
+            f"slide {slide_id!r}: {path!r} is not the slide that its features are of: {what} {found}, wanted {wanted}. "
+            "Correct its path in the manifest."
+        )
+
+    @classmethod
+    def too_fine(cls, slide_id: str, downsample: int, pixels: int, most: int, enough: int) -> ScoreError:
+        """A heat map that would not fit into memory."""
+        return cls(
+            f"slide {slide_id!r}: a heat map at a downsample of {downsample} has {pixels / 1e6:.0f} megapixels, at most "
+            f"{most / 1e6:.0f} are made. Give `--downsample {enough}` or more."
+        )
+
+    @classmethod
+    def damaged(cls, slide_id: str, path: str, why: str) -> ScoreError:
+        """The table's pages of this slide."""
+        return cls(f"slide {slide_id!r}: its scores in {path!r} cannot be read ({why}). Write or copy the table again.")
+
+
+class HeatMapError(UsageError):
+    """Heat maps that cannot be made as asked; none was."""
+
+    reason: ClassVar[str] = "heatmap"
+
+    @classmethod
+    def which_column(cls, where: str, found: Sequence[str]) -> HeatMapError:
+        """Several, and none was chosen."""
+        return cls(f"{where} has several columns: {', '.join(found)}. Choose one with `--column`.")
+
+    @classmethod
+    def no_column(cls, where: str, wanted: str, found: Sequence[str]) -> HeatMapError:
+        """Not among the marks or the measured columns."""
+        return cls(
+            f"{where} has no column {wanted!r}; it has {', '.join(found) or 'none'}. Choose one with `--column`."
+        )
+
+    @classmethod
+    def no_marks(cls, out: str, name: str, found: Sequence[str]) -> HeatMapError:
+        """No folder of that name, or several."""
+        there = f"there are {', '.join(found)}" if found else "there are none"
+        return cls(f"{out!r}: marks {name!r} are not one folder; {there}. Give the whole name of one.")
+
+    @classmethod
+    def two_of(cls, one: str, other: str) -> HeatMapError:
+        """Options that exclude each other."""
+        return cls(f"`{one}` and `{other}` were both given. Give one of them.")
+
+    @classmethod
+    def value(cls, option: str, found: object, wanted: str) -> HeatMapError:
+        """An option's value."""
+        return cls(f"`{option}` is {found}, wanted {wanted}. Correct it.")
+
+    @classmethod
+    def no_slide(cls, out: str, slide_id: str) -> HeatMapError:
+        """Not in the manifest."""
+        return cls(f"{out!r} has no slide {slide_id!r}. `wsi-features status` and status.tsv list its slides.")
+
+    @classmethod
+    def nothing(cls, out: str, where: str, slides: Sequence[str]) -> HeatMapError:
+        """Scores of other slides."""
+        return cls(
+            f"{where} has no score of any slide asked for in {out!r}, whose slides are {', '.join(slides[:5])}"
+            f"{' and others' if len(slides) > 5 else ''}. Give scores of this cohort by its slide_id."
+        )
+
+    @classmethod
+    def unwritable(cls, folder: str, why: str) -> HeatMapError:
+        """No permission, or a file where the folder should be."""
+        return cls(f"heat maps cannot be written into {folder!r} ({why}). Choose another --out.")

@@ -23,6 +23,7 @@ __all__ = [
     "grid_is_drawn",
     "outline_figure",
     "thumbnail_boxes",
+    "tissue_outlined",
 ]
 
 Rgb = npt.NDArray[np.uint8]
@@ -53,10 +54,16 @@ def outline_figure(
         _blend(canvas, _grid_lines(boxes, shape), _LINE, min(0.45, 0.05 * span * shape[1] / slide.width))
     else:
         _blend(canvas, _covered(boxes, shape), OUTLINE, 0.2)
-    line, casing = _outline(_mask_on_thumbnail(mask, mask_scale, slide, shape))
-    canvas[casing] = 255
-    canvas[line] = OUTLINE
-    return encoded(canvas, "png")
+    return encoded(tissue_outlined(canvas, mask, slide, mask_scale=mask_scale), "png")
+
+
+def tissue_outlined(picture: Rgb, mask: Bools, slide: Size, *, mask_scale: float | None = None) -> Rgb:
+    """A copy of the picture (h, w, 3) of a whole slide with the outline of the tissue; arguments as of `outline_figure`."""
+    outlined = picture.copy()
+    line, casing = _outline(_mask_on_thumbnail(mask, mask_scale, slide, (picture.shape[0], picture.shape[1])))
+    outlined[casing] = 255
+    outlined[line] = OUTLINE
+    return outlined
 
 
 def component_map(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Literal
 
 import numpy as np
@@ -15,6 +16,8 @@ from wsi_features.tissue.objects import PROVENANCE
 ObjectType = Literal["detection", "annotation", "tile"]
 """What QuPath takes each tile for: detections and tiles are many and fast, annotations can be edited."""
 
+Rgb = tuple[int, int, int]
+
 
 def tiles_text(
     origins: npt.NDArray[np.int64],
@@ -23,12 +26,13 @@ def tiles_text(
     *,
     classes: Sequence[str],
     kind: ObjectType = "detection",
+    colours: Mapping[str, Rgb] = MappingProxyType({}),
     extra: Json,
 ) -> Iterator[str]:
     """A FeatureCollection, line by line: each tile a square with its values as measurements.
 
     `origins` int (n, 2) and `span` are in level-0 pixels, `columns` holds (n,) numbers by name, `classes` the
-    class of each tile, "" for none. A value that is not finite is left out of its tile, as QuPath
+    class of each tile, "" for none; QuPath chooses the colour of a class that is not in `colours`. A value that is not finite is left out of its tile, as QuPath
     does. `extra` is kept under `wsi_features`.
     """
     yield f'{{"type":"FeatureCollection","{PROVENANCE}":{canonical_json(extra)},"features":['
@@ -38,7 +42,8 @@ def tiles_text(
         measured = {} if values is None else _measurements(names, values[row].tolist())
         properties: Json = {"objectType": kind, "measurements": measured}
         if classes[row]:
-            properties["classification"] = {"name": classes[row]}
+            colour = {"color": colours[classes[row]]} if classes[row] in colours else {}
+            properties["classification"] = {"name": classes[row], **colour}
         ring = [[x, y], [x + span, y], [x + span, y + span], [x, y + span], [x, y]]
         geometry = {"type": "Polygon", "coordinates": [ring]}
         feature = canonical_json({"type": "Feature", "geometry": geometry, "properties": properties})

@@ -117,7 +117,7 @@ class _Gathered:
         import torch
 
         vectors = self.network.tiles(features)
-        self.scores.append(self.network.head(vectors).double().cpu())
+        self.scores.append(self.network.numbers(vectors).double().cpu())
         look = self.network.attention(vectors)
         self.looks.append(torch.zeros(len(vectors)) if look is None else look.cpu())
         if self.network.model == "max":
@@ -134,7 +134,7 @@ class _Gathered:
             pooled = attention @ scores
         else:
             attention = torch.bincount(self.winner.cpu(), minlength=self.count).double() / len(self.winner)
-            pooled = self.network.head(self.highest[None])[0].double().cpu()
+            pooled = self.network.numbers(self.highest[None])[0].double().cpu()
         scale, center = self.network.scale.double().cpu(), self.network.center.double().cpu()
         return SegmentValues(attention.numpy(), (scores * scale + center).numpy(), (pooled * scale + center).numpy())
 

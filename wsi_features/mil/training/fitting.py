@@ -52,7 +52,10 @@ class Fold:
 
 
 def fitted_network(bags: HeldBags, fold: Fold, told: Told) -> Fitted:
-    """The network of the epoch with the lowest loss on the validation part; stops `patience` epochs after it."""
+    """The network of the best epoch, by its loss on the validation part; stops `patience` epochs after it.
+
+    An epoch is better than the best so far where its loss is lower by `improvement`.
+    """
     import torch
 
     from wsi_features.mil.training.networks.pooling import BagNetwork
@@ -70,7 +73,7 @@ def fitted_network(bags: HeldBags, fold: Fold, told: Told) -> Fitted:
             train_loss = _trained_epoch(network, optimiser, bags, fold, number)
             history.append(Epoch(number, train_loss, *_validated(network, bags, fold)))
             told(history[-1])
-            if number == 0 or history[-1].val_loss < history[best].val_loss:
+            if number == 0 or history[-1].val_loss < history[best].val_loss - fold.recipe.improvement:
                 best, kept = number, numbers_of(network)
             if number - best >= fold.recipe.patience:
                 break

@@ -26,7 +26,7 @@ def cox_loss(risk: torch.Tensor, time: torch.Tensor, event: torch.Tensor) -> tor
     deaths = torch.bincount(moment, minlength=len(sizes))
     tied = torch.zeros(len(sizes), dtype=risk.dtype, device=risk.device).index_add(0, moment, share)[moment]
     place = torch.arange(len(moment), device=risk.device) - (deaths.cumsum(0) - deaths)[moment]
-    gone = torch.log1p(-(place / deaths[moment]).to(risk.dtype) * tied)
+    gone = torch.log1p(-place.to(risk.dtype) / deaths[moment] * tied)
     return (at_risk[dead] + gone - risk[dead]).mean()
 
 

@@ -60,13 +60,17 @@ def fitted_linear(values: Doubles, fold: Fold, bags: HeldBags, strength: float) 
     import torch
 
     left, sizes, right = np.linalg.svd(values, full_matrices=False)
-    rows = torch.from_numpy(left * sizes)
+    curved = 1 / np.sqrt(
+        sizes**2 / (4 * len(values)) + strength
+    )  # about how each direction curves: L-BFGS then needs few steps
+    rows = torch.from_numpy(left * (sizes * curved))
+    shrunk = torch.from_numpy(strength / 2 * curved**2)
     labels = fold.objective.labels([bags.data.bags[k].label for k in fold.split.train], rows.device, rows.dtype)
     weight = torch.zeros((fold.objective.outputs, rows.shape[1]), dtype=rows.dtype, requires_grad=True)
     bias = torch.zeros(fold.objective.outputs, dtype=rows.dtype, requires_grad=fold.objective.task != "survival")
     free = [weight, bias] if bias.requires_grad else [weight]
     optimiser = torch.optim.LBFGS(
-        free, max_iter=500, history_size=30, tolerance_grad=1e-8, tolerance_change=1e-12, line_search_fn="strong_wolfe"
+        free, max_iter=500, history_size=30, tolerance_grad=1e-7, tolerance_change=1e-10, line_search_fn="strong_wolfe"
     )
 
     def loss() -> torch.Tensor:
@@ -74,13 +78,13 @@ def fitted_linear(values: Doubles, fold: Fold, bags: HeldBags, strength: float) 
 
     def closure() -> float:
         optimiser.zero_grad()
-        total = loss() + strength / 2 * (weight**2).sum()
+        total = loss() + (shrunk * weight**2).sum()
         total.backward()  # type: ignore[no-untyped-call]  # torch does not say its type
         return total.item()
 
     optimiser.step(closure)  # type: ignore[no-untyped-call]  # as above
     with torch.no_grad():
-        return weight.detach().numpy() @ right, bias.detach().numpy(), loss().item()
+        return (weight.detach().numpy() * curved) @ right, bias.detach().numpy(), loss().item()
 
 
 def _validated(logits: Doubles, bags: HeldBags, fold: Fold) -> tuple[float, float]:

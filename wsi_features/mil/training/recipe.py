@@ -20,13 +20,16 @@ class TrainingRecipe(Recipe):
     hidden: int = Field(256, ge=1, description="Width that tiles are projected to")
     attention: int = Field(128, ge=1, description="Width of the gated attention")
     dropout: float = Field(0.25, ge=0, lt=1, description="Share of projected numbers that training leaves out")
-    learning_rate: float = Field(3e-4, gt=0, description="Of AdamW")
+    learning_rate: float = Field(5e-4, gt=0, description="Of AdamW")
     weight_decay: float = Field(1e-3, ge=0, description="Of AdamW")
-    epochs: int = Field(60, ge=1, description="Passes over the training bags at most")
-    patience: int = Field(8, ge=1, description="Epochs without a lower loss on the validation fold before it stops")
+    epochs: int = Field(50, ge=1, description="Passes over the training bags at most")
+    patience: int = Field(8, ge=1, description="Epochs without a better one, after which it stops")
+    improvement: float = Field(
+        0.005, ge=0, description="How much lower its loss on the validation fold must be for an epoch to be better"
+    )
     batch: int = Field(8, ge=1, description="Bags in one step; more where a step of survival would have no event")
     max_tiles: int | None = Field(1024, ge=1, description="Tiles of a bag in a training step, drawn anew each epoch")
-    val_tiles: int | None = Field(4096, ge=1, description="Tiles of a bag that validate an epoch, the same in each")
+    val_tiles: int | None = Field(2048, ge=1, description="Tiles of a bag that validate an epoch, the same in each")
     standardise: bool = Field(True, description="Features by mean and deviation of the training part")
     balanced: bool = Field(True, description="Classes weigh the same in the loss, however many bags they have")
     strengths: tuple[float, ...] = Field(

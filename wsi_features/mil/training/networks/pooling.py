@@ -43,9 +43,9 @@ class BagNetwork(nn.Module):
             self.register_buffer(name, torch.full((size,), float(value)))
 
     def tiles(self, features: torch.Tensor) -> torch.Tensor:
-        """Float features (n, d) as vectors that are pooled, (n, width)."""
+        """Float features (n, d) as vectors that are pooled, (n, width); of the probe the features themselves."""
         if self.project is None:
-            return (features - self.mean) / self.deviation
+            return features
         weight = self.project.weight / self.deviation
         projected = functional.linear(features, weight, self.project.bias - weight @ self.mean)
         return self.drop(functional.relu(projected, inplace=True))  # type: ignore[no-any-return]  # as torch types modules
@@ -56,6 +56,13 @@ class BagNetwork(nn.Module):
             return None
         value, gate = self.attend(vectors).chunk(2, dim=1)
         return self.weigh(torch.tanh(value) * torch.sigmoid(gate))[:, 0]  # type: ignore[no-any-return]  # as above
+
+    def numbers(self, vectors: torch.Tensor) -> torch.Tensor:
+        """What the head says (n, outputs) of vectors, pooled ones or a tile's."""
+        if self.project is not None:
+            return self.head(vectors)  # type: ignore[no-any-return]  # as above
+        weight = self.head.weight / self.deviation
+        return functional.linear(vectors, weight, self.head.bias - weight @ self.mean)
 
     def pooled(self, vectors: torch.Tensor, lengths: Sequence[int]) -> torch.Tensor:
         """The vector of each segment, (segments, width); `lengths` of them lie one behind the other."""
@@ -73,4 +80,4 @@ class BagNetwork(nn.Module):
         pooled = self.pooled(self.tiles(features), lengths)
         if len(owners) != len(lengths):
             pooled = torch.stack([part.mean(0) for part in torch.split(pooled, list(owners))])
-        return self.head(pooled)  # type: ignore[no-any-return]  # as above
+        return self.numbers(pooled)

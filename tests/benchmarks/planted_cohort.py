@@ -17,7 +17,7 @@ from wsi_features.slides.synthetic import SlideSpec, write_slide
 from wsi_features.slides.synthetic.spec import Stain
 
 LABELS = ("none", "lesion")
-LESION = (0.1, 0.15)
+LESION = (0.12, 0.15)
 """Least and largest share of a positive slide's tissue that is lesion."""
 
 ARTEFACTS = {"pen": 0.15, "fold": 0.2, "blur": 0.2, "bubble": 0.15, "dust": 0.25, "holes": 0.3}

@@ -19,7 +19,7 @@ _BORDER_UM, _EDGE_UM, _RAGGED_UM = 2.5, 2.0, 7.0
 _CERTAIN_UM = 20.0
 
 # How much of its own texture a lesion shows; the rest is that of the tissue that it is in.
-_LESION_SHARE = 0.5
+_LESION_SHARE = 0.55
 
 Course = tuple[F32, F32]
 """Where in a texture patch each level-0 pixel looks: its x and y in texture pixels."""

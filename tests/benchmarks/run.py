@@ -1,8 +1,8 @@
 """`make bench`: runs the benchmarks and prints one table.
 
 BENCH_PX sets the width of the generated slide (30000), BENCH_ONLY names one benchmark
-(bags, chain, reader, stream, engine, start, stain, quality, annotations, heatmaps, tissue, histo_texture, store, device, gpu, or memory and
-dag, which only run when named), BENCH_SLIDE a slide of your own that is read as well, BENCH_SLIDES how many slides the
+(bags, chain, reader, stream, engine, start, stain, quality, annotations, heatmaps, tissue, histo_texture, store, device,
+gpu, or training, memory and dag, which only run when named), BENCH_SLIDE a slide of your own that is read as well, BENCH_SLIDES how many slides the
 plan of dag has. Compare ratios within one run: machines are noisy.
 """
 
@@ -32,10 +32,11 @@ BENCHMARKS = (
     "store",
     "device",
     "gpu",
+    "training",
     "memory",
     "dag",
 )
-ONLY_WHEN_NAMED = ("memory", "dag")
+ONLY_WHEN_NAMED = ("training", "memory", "dag")
 OF_A_SLIDE = ("chain", "reader", "stream", "engine", "tissue")
 
 

@@ -59,6 +59,14 @@ class TrainingError(UsageError):
         )
 
     @classmethod
+    def diverged(cls, fold: int, epoch: int, rate: float) -> TrainingError:
+        """Steps that are too large."""
+        return cls(
+            f"fold {fold}, epoch {epoch}: the loss on the validation fold is no number any more at learning_rate {rate:g}. "
+            "Set a lower learning_rate, or standardise=True."
+        )
+
+    @classmethod
     def not_finite(cls, slide_id: str, row: int) -> TrainingError:
         """A valid tile with features that are no numbers."""
         return cls(

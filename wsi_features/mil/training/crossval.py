@@ -39,7 +39,7 @@ def cross_validated(
     """Train on all folds but two, stop by the next one, and predict the last, in turn.
 
     No patient is divided between folds, nor a group of `by`, columns of `table` such as a site; with "slide_id" in it
-    every slide counts as a patient. Features stay in memory up to `memory_gib`, by default half of what is free. Equal
+    every slide counts as a patient. Features stay in memory up to `memory_gib`, by default 8, or half of what is free. Equal
     seeds give equal bytes on the same machine and number of threads. Raises TrainingError, SplitError, BagError, LabelError.
     """
     how = recipe or TrainingRecipe()

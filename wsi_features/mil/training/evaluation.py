@@ -56,8 +56,10 @@ def network_of(model: FittedModel, recipe: TrainingRecipe, device: torch.device)
     from wsi_features.mil.training.networks.pooling import BagNetwork
 
     dim, outputs = len(model.arrays["mean"]), len(model.arrays["center"])
-    network = BagNetwork(recipe, dim, outputs)
-    network.load_state_dict({name: torch.from_numpy(values.copy()) for name, values in model.arrays.items()})
+    with torch.device("meta"):  # no first weights are drawn, which would move the program's random numbers on
+        network = BagNetwork(recipe, dim, outputs)
+    arrays = {name: torch.from_numpy(values.copy()) for name, values in model.arrays.items()}
+    network.load_state_dict(arrays, assign=True)
     return network.to(device).eval()
 
 

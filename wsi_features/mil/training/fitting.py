@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from wsi_features.errors import TrainingError
 from wsi_features.mil.splits import Split
 from wsi_features.mil.training.held import HeldBags
 from wsi_features.mil.training.metrics import main_metric
@@ -50,6 +51,10 @@ class Fold:
         """Of first weights, order and dropout."""
         return int(np.random.SeedSequence((self.recipe.seed, self.number)).generate_state(1, np.uint32)[0])
 
+    def labels(self, bags: HeldBags, items: Items, dtype: torch.dtype) -> dict[str, torch.Tensor]:
+        """Of some bags, on the fold's device."""
+        return self.objective.labels([bags.data.bags[k].label for k in items], self.device, dtype)
+
 
 def fitted_network(bags: HeldBags, fold: Fold, told: Told) -> Fitted:
     """The network of the best epoch, by its loss on the validation part; stops `patience` epochs after it.
@@ -73,6 +78,8 @@ def fitted_network(bags: HeldBags, fold: Fold, told: Told) -> Fitted:
             train_loss = _trained_epoch(network, optimiser, bags, fold, number)
             history.append(Epoch(number, train_loss, *_validated(network, bags, fold)))
             told(history[-1])
+            if not np.isfinite(history[-1].val_loss):
+                raise TrainingError.diverged(fold.number, number, fold.recipe.learning_rate)
             if number == 0 or history[-1].val_loss < history[best].val_loss - fold.recipe.improvement:
                 best, kept = number, numbers_of(network)
             if number - best >= fold.recipe.patience:
@@ -119,7 +126,8 @@ def _trained_epoch(
     network.train()
     losses, total = [], 0
     for items in batches(bags, fold, epoch):
-        loss = _loss(network, bags, fold, items, (fold.recipe.max_tiles, fold.seed, epoch))[0]
+        logits = _logits(network, bags, items, (fold.recipe.max_tiles, fold.seed, epoch))
+        loss = fold.objective.loss(logits, fold.labels(bags, items, logits.dtype))
         optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]  # torch does not say its type
         optimiser.step()
@@ -137,8 +145,7 @@ def _validated(network: BagNetwork, bags: HeldBags, fold: Fold) -> tuple[float, 
     tiles = (fold.recipe.val_tiles, fold.recipe.seed, 0)
     with torch.no_grad():
         logits = torch.cat([_logits(network, bags, items[k : k + 1], tiles) for k in range(len(items))])
-        labels = fold.objective.labels([bags.data.bags[k].label for k in items], fold.device, logits.dtype)
-        loss = fold.objective.loss(logits, labels).item()
+        loss = fold.objective.loss(logits, fold.labels(bags, items, logits.dtype)).item()
         numbers = (logits * network.scale + network.center).double().cpu().numpy()
     metric = main_metric(bags.data.part(items), output_of(fold.objective.task, numbers))
     return loss, metric
@@ -151,21 +158,14 @@ def batches(bags: HeldBags, fold: Fold, epoch: int) -> list[Items]:
     """
     rng = np.random.default_rng((fold.seed, epoch))
     order = rng.permutation(fold.split.train)
-    count = -(-len(order) // fold.recipe.batch)
-    if fold.objective.task == "survival":
+    survival = fold.objective.task == "survival"
+    count = -(-len(order) // (fold.recipe.risk_set if survival else fold.recipe.batch))
+    if survival:
         seen = np.array([bags.data.bags[k].label[1] for k in order])
         order = order[np.argsort(-seen, kind="stable")]
-        count = min(count, max(1, int(seen.sum())))
+        count = min(count, int(seen.sum()))
         return [order[k::count] for k in range(count)]
     return np.array_split(order, count)
-
-
-def _loss(
-    network: BagNetwork, bags: HeldBags, fold: Fold, items: Items, tiles: tuple[int | None, int, int]
-) -> tuple[torch.Tensor, torch.Tensor]:
-    logits = _logits(network, bags, items, tiles)
-    labels = fold.objective.labels([bags.data.bags[k].label for k in items], fold.device, logits.dtype)
-    return fold.objective.loss(logits, labels), logits
 
 
 def _logits(network: BagNetwork, bags: HeldBags, items: Items, tiles: tuple[int | None, int, int]) -> torch.Tensor:

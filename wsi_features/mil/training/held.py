@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 BLOCK = 4096
 """Tiles that a model is given at a time."""
 
+USUAL = 8 << 30
+"""Bytes of features that a training keeps unless told otherwise: a job of a cluster seldom knows how much is its own."""
+
 CACHED = 256
 """Tiles whose features, of a usual width, stay in a processor's cache in single precision."""
 
@@ -52,13 +55,13 @@ class HeldBags:
 
     @classmethod
     def of(cls, data: BagDataset, memory: int | None = None) -> HeldBags:
-        """Read all slides; features of up to `memory` bytes stay, by default half of what the machine has free.
+        """Read all slides; features of up to `memory` bytes stay, by default 8 GiB, or half of what is free where that is less.
 
         Raises TrainingError naming a slide and row whose features are not finite, and StoreError.
         """
         import torch
 
-        left = free_memory() // 2 if memory is None else memory
+        left = min(USUAL, free_memory() // 2) if memory is None else memory
         held: dict[str, torch.Tensor] = {}
         moments: dict[str, Moments] = {}
         for slide in (slide for bag in data.bags for slide in bag.slides if slide.used):

@@ -33,39 +33,34 @@ def fitted_probe(bags: HeldBags, fold: Fold, told: Told) -> Fitted:
         deviation = trained.std(axis=0)
         deviation = np.where(deviation <= 1e-6 * np.maximum(1.0, np.abs(center)), 1.0, deviation)
     standard = (means - center) / deviation
+    spanned = np.linalg.svd(standard[fold.split.train], full_matrices=False)
     history: list[Epoch] = []
     best, kept = 0, FittedModel({})
     for number, strength in enumerate(sorted(fold.recipe.strengths, reverse=True)):
-        weight, bias, loss = fitted_linear(standard[fold.split.train], fold, bags, strength)
+        weight, bias, loss = fitted_linear(spanned, fold, bags, strength)
         history.append(Epoch(number, loss, *_validated(standard @ weight.T + bias, bags, fold), strength))
         told(history[-1])
         if number == 0 or history[-1].val_loss < history[best].val_loss:
-            best = number
-            arrays: dict[str, npt.NDArray[Any]] = {
-                "head.weight": weight,
-                "head.bias": bias,
-                "mean": center,
-                "deviation": deviation,
-            }
-            arrays |= {"center": fold.objective.center, "scale": fold.objective.scale}
-            kept = FittedModel({name: values.astype(np.float32) for name, values in arrays.items()})
+            best, kept = number, _model(fold, weight, bias, center, deviation)
     return Fitted(kept, tuple(history), best)
 
 
-def fitted_linear(values: Doubles, fold: Fold, bags: HeldBags, strength: float) -> tuple[Doubles, Doubles, float]:
+def fitted_linear(
+    spanned: tuple[Doubles, Doubles, Doubles], fold: Fold, bags: HeldBags, strength: float
+) -> tuple[Doubles, Doubles, float]:
     """Weights (k, d), intercepts (k,) and loss at the least of loss + strength / 2 x the weights' squares, by L-BFGS.
 
-    Intercepts are free; Cox's model has none, as it would change nothing.
+    `spanned` is the thin singular value decomposition of the training bags' values (n, d). Intercepts are free; Cox's
+    model has none, as it would change nothing.
     """
     import torch
 
-    left, sizes, right = np.linalg.svd(values, full_matrices=False)
-    curved = 1 / np.sqrt(
-        sizes**2 / (4 * len(values)) + strength
-    )  # about how each direction curves: L-BFGS then needs few steps
+    left, sizes, right = spanned
+    # Each direction is scaled by about how much the loss curves along it, so that L-BFGS needs few steps.
+    curved = 1 / np.sqrt(sizes**2 / (4 * len(left)) + strength)
     rows = torch.from_numpy(left * (sizes * curved))
     shrunk = torch.from_numpy(strength / 2 * curved**2)
-    labels = fold.objective.labels([bags.data.bags[k].label for k in fold.split.train], rows.device, rows.dtype)
+    labels = fold.labels(bags, fold.split.train, rows.dtype)
     weight = torch.zeros((fold.objective.outputs, rows.shape[1]), dtype=rows.dtype, requires_grad=True)
     bias = torch.zeros(fold.objective.outputs, dtype=rows.dtype, requires_grad=fold.objective.task != "survival")
     free = [weight, bias] if bias.requires_grad else [weight]
@@ -87,11 +82,17 @@ def fitted_linear(values: Doubles, fold: Fold, bags: HeldBags, strength: float) 
         return (weight.detach().numpy() * curved) @ right, bias.detach().numpy(), loss().item()
 
 
+def _model(fold: Fold, weight: Doubles, bias: Doubles, center: Doubles, deviation: Doubles) -> FittedModel:
+    arrays: dict[str, npt.NDArray[Any]] = {"head.weight": weight, "head.bias": bias, "mean": center}
+    arrays |= {"deviation": deviation, "center": fold.objective.center, "scale": fold.objective.scale}
+    return FittedModel({name: values.astype(np.float32) for name, values in arrays.items()})
+
+
 def _validated(logits: Doubles, bags: HeldBags, fold: Fold) -> tuple[float, float]:
     import torch
 
     items = fold.split.val
-    labels = fold.objective.labels([bags.data.bags[k].label for k in items], torch.device("cpu"), torch.float64)
+    labels = fold.labels(bags, items, torch.float64)
     loss = fold.objective.loss(torch.from_numpy(logits[items]), labels).item()
     numbers = logits[items] * fold.objective.scale + fold.objective.center
     return loss, main_metric(bags.data.part(items), output_of(fold.objective.task, numbers))

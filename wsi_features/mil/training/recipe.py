@@ -27,7 +27,12 @@ class TrainingRecipe(Recipe):
     improvement: float = Field(
         0.005, ge=0, description="How much lower its loss on the validation fold must be for an epoch to be better"
     )
-    batch: int = Field(8, ge=1, description="Bags in one step; more where a step of survival would have no event")
+    batch: int = Field(4, ge=1, description="Bags in one step of classes or numbers")
+    risk_set: int = Field(
+        24,
+        ge=2,
+        description="Bags in one step of survival, whose hazards are compared; more where some would lack an event",
+    )
     max_tiles: int | None = Field(1024, ge=1, description="Tiles of a bag in a training step, drawn anew each epoch")
     val_tiles: int | None = Field(2048, ge=1, description="Tiles of a bag that validate an epoch, the same in each")
     standardise: bool = Field(True, description="Features by mean and deviation of the training part")

@@ -19,8 +19,16 @@ from wsi_features.store import layout
 
 SETS = "tiny__256px__none__00000000"
 DIM = 7
-QUICK = {"hidden": 12, "attention": 5, "learning_rate": 0.02, "epochs": 12, "batch": 4, "folds": 3, "resamples": 50}
-"""Of a recipe for bags of a few tiles."""
+QUICK: dict[str, Any] = {
+    "hidden": 12,
+    "attention": 5,
+    "learning_rate": 0.02,
+    "epochs": 12,
+    "batch": 4,
+    "folds": 3,
+    "resamples": 50,
+    "strengths": (0.1, 10.0),
+}
 
 
 def _samples() -> Any:
@@ -85,6 +93,26 @@ TOLD = {
 """What the features of `tiny` tell, for each task."""
 
 
+class Cohorts:
+    """What tests make cohorts of."""
+
+    write = staticmethod(write_cohort)
+    planted = staticmethod(planted)
+    labels = staticmethod(labels)
+    feature_set = SETS
+
+
+@pytest.fixture(scope="session")
+def cohorts() -> type[Cohorts]:
+    return Cohorts
+
+
+@pytest.fixture(scope="session")
+def recipe() -> Callable[..., mil.TrainingRecipe]:
+    """A recipe for bags of a few tiles, with some fields changed."""
+    return lambda **changed: mil.TrainingRecipe(**(QUICK | changed))
+
+
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
     """24 patients of one slide each, at three levels."""
@@ -106,9 +134,9 @@ def told(tiny: Cohort) -> dict[str, mil.BagDataset]:
 
 
 @pytest.fixture(scope="session")
-def graded(told: dict[str, mil.BagDataset]) -> mil.CrossValidation:
+def graded(told: dict[str, mil.BagDataset], recipe: Any) -> mil.CrossValidation:
     """Classes, cross-validated with attention."""
-    return mil.cross_validated(told["classification"], mil.TrainingRecipe(**QUICK))
+    return mil.cross_validated(told["classification"], recipe())
 
 
 @pytest.fixture(scope="session")

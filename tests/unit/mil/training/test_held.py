@@ -1,6 +1,8 @@
 """Bags in memory are the bags of the data set, and their moments those of their tiles."""
 
+import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -61,10 +63,15 @@ def test_features_that_are_no_numbers_are_refused_by_slide_and_row(tmp_path: Pat
         HeldBags.of(bags)
 
 
+def test_reading_changes_no_features_that_are_held(tmp_path: Path, cohorts: Any) -> None:
+    features = cohorts.planted([3.0, 8.0])
+    bags = HeldBags.of(mil.BagDataset.open(cohorts.write(tmp_path, features, dtype="float32")))
+    np.testing.assert_array_equal(bags.held["s0"].numpy(), features[0].astype(np.float32))
+    np.testing.assert_array_equal(bags.held["s1"].numpy(), np.delete(features[1], 2, axis=0).astype(np.float32))
+
+
 def damaged(folder: Path, cohort: Cohort) -> Cohort:
     """A copy in which a number of row 18 of slide s3, the third of its second chunk, is NaN."""
-    import shutil
-
     out = Path(shutil.copytree(cohort.out.root, folder / "copy"))
     file = out / "features" / cohort.feature_set / "s3.zarr" / "features" / "c" / "1" / "0"
     values = np.frombuffer(file.read_bytes()[:-4], np.float16).copy()

@@ -96,3 +96,14 @@ def test_bags_of_two_slides_are_evaluated_as_they_are_fused(fused: dict[bool, mi
     model = network_of(numbers_of(of), mil.TrainingRecipe(hidden=11, attention=5), torch.device("cpu"))
     found = outputs_of("classification", [model], bags, [4])
     np.testing.assert_allclose(found, torch.softmax(logits, 1).numpy(), atol=1e-5)
+
+
+def test_attention_is_gated_as_it_is_written_down() -> None:
+    of, tiles = network("abmil"), bag(6)
+    with torch.no_grad():
+        vectors = of.tiles(tiles).numpy()
+    numbers = {name: value.detach().numpy() for name, value in of.state_dict().items()}
+    value, gate = np.split(vectors @ numbers["attend.weight"].T + numbers["attend.bias"], 2, axis=1)
+    looks = (np.tanh(value) / (1 + np.exp(-gate))) @ numbers["weigh.weight"][0]
+    wanted = np.exp(looks) / np.exp(looks).sum()
+    np.testing.assert_allclose(segment_values([of], [tiles])[0].attention, wanted, atol=1e-6)

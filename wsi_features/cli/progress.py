@@ -6,6 +6,7 @@ import logging
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING, Protocol
 
@@ -61,8 +62,8 @@ def byte_bar(label: str, total: int) -> Iterator[Callable[[int], None]]:
 @contextmanager
 def fold_progress(folds: int, metric: str) -> Iterator[Callable[[int, Epoch], None]]:
     """A line for each fold that has ended, with its `metric`, and on a terminal a bar with the epoch at work."""
-    told = Folds(metric)
     if not sys.stderr.isatty():
+        told = Folds(metric, partial(click.echo, err=True))
         yield told
         told.ended()
         return
@@ -78,7 +79,8 @@ def fold_progress(folds: int, metric: str) -> Iterator[Callable[[int, Epoch], No
         TextColumn("{task.fields[detail]}"),
     )
     with Bars(*columns, console=Console(stderr=True), transient=True) as bars:
-        task = bars.add_task("training", total=folds, detail="")
+        task = bars.add_task("training", total=folds, detail="reading features")
+        told = Folds(metric, partial(bars.console.print, highlight=False, soft_wrap=True))
 
         def tell(fold: int, epoch: Epoch) -> None:
             told(fold, epoch)
@@ -89,7 +91,7 @@ def fold_progress(folds: int, metric: str) -> Iterator[Callable[[int, Epoch], No
             )
 
         yield tell
-    told.ended()
+        told.ended()
 
 
 class Epoch(Protocol):
@@ -108,8 +110,8 @@ class Epoch(Protocol):
 class Folds:
     """Tells a line of each fold when the next one begins."""
 
-    def __init__(self, metric: str) -> None:
-        self._metric = metric
+    def __init__(self, metric: str, tell: Callable[[str], object]) -> None:
+        self._metric, self._tell = metric, tell
         self._fold: int | None = None
         self._epochs: list[Epoch] = []
 
@@ -125,11 +127,9 @@ class Folds:
         if self._fold is None:
             return
         best = min(self._epochs, key=lambda epoch: epoch.val_loss)
-        kept = (
-            f"epoch {best.number + 1} of {len(self._epochs)}" if best.strength is None else f"L2 of {best.strength:g}"
-        )
-        click.echo(
-            f"fold {self._fold}: kept {kept}, in validation loss {best.val_loss:.3f} and {self._metric} {best.val_metric:.2f}"
+        count = f"{len(self._epochs)} {'epochs' if best.strength is None else 'strengths of L2'}"
+        self._tell(
+            f"fold {self._fold}: {count}, lowest loss in validation {best.val_loss:.3f}, with {self._metric} {best.val_metric:.2f}"
         )
         self._fold = None
 

@@ -94,6 +94,8 @@ def train(out: Path, **asked: Any) -> int:
     from wsi_features.stages.training_report import MAIN_METRIC
 
     _refuse_columns(asked, needed=True)
+    if asked["folds"] and asked["folds_file"]:
+        raise click.UsageError("Give --folds or --folds-file, not both: the file says how many folds there are.")
     made = prepared(out, training_request(asked))
     tell_plan(made.numbers())
     if made.there is not None:

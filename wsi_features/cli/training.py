@@ -7,7 +7,14 @@ from typing import Any
 
 import click
 
-from wsi_features.stages.training_report import count_lines, feature_line, left_out_lines, scores_of, target_of
+from wsi_features.stages.training_report import (
+    count_lines,
+    feature_line,
+    left_out_lines,
+    notes_of,
+    scores_of,
+    target_of,
+)
 
 
 def tell_plan(numbers: dict[str, Any]) -> None:
@@ -29,12 +36,14 @@ def tell_result(numbers: dict[str, Any], folder: Path, commands: tuple[tuple[str
     """Each metric with its interval and chance, the files, and the commands that may follow."""
     for k, score in enumerate(scores_of(numbers)):
         chance = "" if score.chance is None else f", by chance {score.chance:.2f}"
-        click.secho(f"{score.said}{chance}", bold=k == 0)
+        click.echo(f"{score.said}{chance}" if k else click.style(f"{score.said}{chance}", bold=True))
     if folds := numbers.get("folds"):
         each = " ".join("-" if one["metric"] is None else f"{one['metric']:.2f}" for one in folds)
         click.echo(f"  by fold: {each}")
     if numbers["shuffled_labels"]:
         click.secho("CONTROL: labels were shuffled; this is what chance looks like", fg="red", bold=True)
+    for note in notes_of(numbers):
+        click.echo(f"note: {note}")
     for name in numbers["files"]:
         click.echo(f"{name.partition('.')[0]:<11} {folder / name}")
     click.echo(f"{'metrics':<11} {folder / 'metrics.json'}")

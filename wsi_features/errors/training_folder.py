@@ -57,3 +57,11 @@ class TrainingFolderError(UsageError):
             "on what they learned from. Leave the patients out of the labels, or leave --labels out; patients of another "
             "place that happen to have the same id need ids of their own."
         )
+
+    @classmethod
+    def seen_slide(cls, slide_id: str, trained: str, path: str) -> TrainingFolderError:
+        """The same slide, of a patient with another id."""
+        return cls(
+            f"slide {slide_id!r} has the same features as {trained!r} of the training {path!r}: it is the same slide, so its label "
+            "would test models on what they learned from. Leave it out of the labels, or leave --labels out."
+        )

@@ -42,7 +42,7 @@ def folds_of(
         words = list(_in_turn(table.path, of_bags[0]))
     splits = [
         _split(table.path, column, parts, dataset, groups, seed)
-        for column, parts in zip(columns or [f"{COLUMN} {k}" for k in range(len(words))], words, strict=True)
+        for column, parts in zip(columns or [COLUMN] * len(words), words, strict=True)
     ]
     tests = np.bincount([k for split in splits for k in split.test], minlength=len(dataset))
     if tests.max() > 1:

@@ -65,7 +65,7 @@ class TrainingReport:
     """Everything that the page shows. `target` is what the labels are called, `names` the classes or columns of numbers.
 
     `scores` begin with the one that the task is judged by. `shuffled` says that labels were permuted, as a control;
-    `unit` is slide or patient. `folds` are empty where finished models were applied to other slides.
+    `unit` is slide or patient, and `notes` are what to mind about how the folds were fitted. `folds` are empty where finished models were applied to other slides.
     """
 
     task: Literal["classification", "survival", "regression"]
@@ -83,3 +83,4 @@ class TrainingReport:
     versions: Pairs
     files: Pairs
     commands: Pairs = ()
+    notes: tuple[str, ...] = ()

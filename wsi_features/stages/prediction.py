@@ -109,7 +109,7 @@ def prepared_prediction(training: Path, out: Path, asked: PredictRequest) -> Pre
     bags = labelled_bags(out, choice, labels, models.names if models.task == "classification" else None)
     models.features.refuse_others(bags.dataset)
     if labels is not None:
-        _refuse_seen(training, bags)
+        _refuse_seen(training, of, bags)
     fingerprint = digest(
         {
             "stage": KIND,
@@ -163,14 +163,17 @@ def _columns_of(training: Path, of: Json, labels: LabelChoice | None) -> LabelCh
     return labels
 
 
-def _refuse_seen(training: Path, bags: LabelledBags) -> None:
-    """Raise TrainingFolderError where a patient to be judged was in the training."""
+def _refuse_seen(training: Path, of: Json, bags: LabelledBags) -> None:
+    """Raise TrainingFolderError where a patient to be judged was in the training, or a slide under another name."""
     table = read_table(training / FOLDS)
-    known = set(table.column(PATIENT).values()) if table.key != PATIENT else set(table.cells)
-    known |= set(table.cells)
+    known = set(table.cells) | (set(table.column(PATIENT).values()) if table.key != PATIENT else set())
     seen = [name for name in dict.fromkeys(_patients(bags)) if name in known]
     if seen:
         raise TrainingFolderError.seen(seen[0], str(training), len(seen))
+    trained = {fingerprint: name for name, fingerprint in of["stores"].items()}
+    for slide_id, store in bags.stores.items():
+        if store.fingerprint in trained:
+            raise TrainingFolderError.seen_slide(slide_id, trained[store.fingerprint], str(training))
 
 
 def _patients(bags: LabelledBags) -> list[str]:

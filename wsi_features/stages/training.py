@@ -98,6 +98,7 @@ class Prepared:
             "counts": bag_numbers(self.bags, self.patients),
             "left_out": self.bags.left_out,
             "features": feature_numbers(self.bags, self.contract),
+            "stores": {slide_id: store.fingerprint for slide_id, store in self.bags.stores.items()},
             "split": {"by": list(asked.by), "file": asked.folds_file.name if asked.folds_file else None},
         }
 

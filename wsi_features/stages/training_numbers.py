@@ -81,7 +81,7 @@ def bag_numbers(bags: LabelledBags, patients: Sequence[str]) -> Json:
 
 
 def feature_numbers(bags: LabelledBags, contract: FeatureContract) -> Json:
-    """What the features are, and a digest of the fingerprints of all stores."""
+    """What the features are, and one digest of the fingerprints of all stores."""
     first = bags.stores[bags.slides[0].slide_id].provenance
     return {
         "feature_set": bags.cohort.feature_set,

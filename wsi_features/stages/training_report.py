@@ -34,11 +34,8 @@ _FILES = {
     ATTENTION: "attention and scores of every tile, by slide and row",
     MODELS: "the models, for wsi-features predict",
 }
-_OF_PROBES = {"strengths"}
-_OF_NETWORKS = {
-    *("hidden", "attention", "dropout", "learning_rate", "weight_decay", "epochs", "patience", "batch"),
-    *("max_tiles", "val_tiles"),
-}
+_OF_PROBES = {"model", "standardise", "balanced", "strengths", "folds", "seed", "resamples"}
+"""The settings that a linear probe has; the others are of networks, which have all but the strengths."""
 _NAMED = 6
 
 
@@ -61,12 +58,26 @@ def training_report(numbers: Json, predictions: Sequence[Prediction], commands: 
         versions=tuple(numbers["versions"].items()),
         files=tuple((name, what) for name, what in _FILES.items() if folds or name not in {FOLDS, MODELS}),
         commands=commands,
+        notes=notes_of(numbers),
     )
 
 
 def target_of(numbers: Json) -> str:
     """What is predicted, as the labels call it."""
-    return " and ".join(numbers["columns"])
+    columns = ", ".join(numbers["columns"])
+    return f"survival ({columns})" if numbers["task"] == "survival" else columns
+
+
+def notes_of(numbers: Json) -> tuple[str, ...]:
+    """What to mind about how the folds were fitted."""
+    folds, recipe = numbers.get("folds", []), numbers.get("recipe", {})
+    if recipe.get("model") == "linear":
+        return ()
+    short = sum(fold["best_epoch"] + 1 == len(fold["epochs"]) == recipe["epochs"] for fold in folds)
+    if not short:
+        return ()
+    count = "1 fold was" if short == 1 else f"{short} folds were"
+    return (f"{count} still getting better when the {recipe['epochs']} epochs were over: give more --epochs.",)
 
 
 def scores_of(numbers: Json) -> tuple[Score, ...]:
@@ -149,9 +160,12 @@ def _recipe(numbers: Json) -> Pairs:
     together = ["the slide" if "slide_id" in split["by"] else "the patient"]
     together += [name for name in split["by"] if name not in {"slide_id", "patient_id"}]
     pairs = [("bags", numbers["unit"] + ("s, fused late" if numbers["late"] else "s"))]
+    if "training" in numbers:
+        pairs.append(("models of the training", numbers["training"][:16]))
     pairs += [("never divided between folds", ", ".join(together)), ("folds", folds)]
     described = TrainingRecipe.model_fields
-    unused = _OF_NETWORKS if numbers["recipe"]["model"] == "linear" else _OF_PROBES
+    every = set(numbers["recipe"])
+    unused = every - _OF_PROBES if numbers["recipe"]["model"] == "linear" else {"strengths"}
     unused = unused | {"folds"} if split["file"] else unused
     recipe = {name: value for name, value in numbers["recipe"].items() if name not in unused}
     return (*pairs, *((name, f"{_plain(value)}  ({described[name].description})") for name, value in recipe.items()))

@@ -49,9 +49,8 @@ def write_cohort(out: Path, features: Sequence[Any], per_patient: int = 1, **cha
         patch.setattr(layout, "CHUNK_ROWS", 16)  # so that most slides have several
         patch.setattr(os, "fsync", lambda descriptor: None)  # noqa: ARG005 - flushing is most of the time of tiny stores
         for k, values in enumerate(features):
-            content = samples.content(
-                len(values), values.shape[1], slide_id=f"s{k}", fingerprint=f"{k:064x}", **changed
-            )
+            fields = {"slide_id": f"s{k}", "fingerprint": f"{k:064x}"} | changed
+            content = samples.content(len(values), values.shape[1], **fields)
             samples.write(out / "features" / SETS, content, np.asarray(values, np.float32), bad=[2] if k == 1 else [])
             rows.append(ManifestRow(slide_id=f"s{k}", path=f"/s{k}.svs", patient_id=f"p{k // per_patient}"))
     Outputs(out).manifest.write_text(Manifest(tuple(rows)).to_json(4))

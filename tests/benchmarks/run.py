@@ -1,9 +1,9 @@
 """`make bench`: runs the benchmarks and prints one table.
 
 BENCH_PX sets the width of the generated slide (30000), BENCH_ONLY names one benchmark
-(bags, chain, reader, stream, engine, start, stain, quality, annotations, heatmaps, tissue, histo_texture, store, device,
-gpu, or training, memory and dag, which only run when named), BENCH_SLIDE a slide of your own that is read as well, BENCH_SLIDES how many slides the
-plan of dag has. Compare ratios within one run: machines are noisy.
+(bags, chain, reader, stream, engine, start, stain, quality, annotations, exports, heatmaps, tissue, histo_texture, store,
+device, gpu, or training, memory and dag, which only run when named), BENCH_SLIDE a slide of your own that is read as
+well, BENCH_SLIDES how many slides the plan of dag has. Compare ratios within one run: machines are noisy.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from wsi_features.stages.boundary import OK, SOME_FAILED
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 
 
-@click.command(short_help="Put scores of tiles back onto the slides: PNG, QuPath GeoJSON, OME-TIFF.")
+@click.command(short_help="Put scores of tiles back onto the slides.")
 @click.argument("out", type=_FOLDER, metavar="OUT")
 @click.option(
     "--scores",

@@ -153,6 +153,11 @@ class HeatMapError(UsageError):
         return cls(f"`{option}` is {found}, wanted {wanted}. Correct it.")
 
     @classmethod
+    def needs(cls, option: str, target: str) -> HeatMapError:
+        """An option of a kind of file that is not made."""
+        return cls(f"`{option}` says how `--to {target}` is made, which was not asked for. Add that, or leave it out.")
+
+    @classmethod
     def no_slide(cls, out: str, slide_id: str) -> HeatMapError:
         """Not in the manifest."""
         return cls(f"{out!r} has no slide {slide_id!r}. `wsi-features status` and status.tsv list its slides.")

@@ -55,8 +55,8 @@ def framed(picture: Rgb, ramp: Ramp, words: Words) -> bytes:
     height, width = picture.shape[:2]
     unit = float(np.clip(max(height, width) / 1100, 0.75, 2))
     margin, top, side = round(24 * unit), round(78 * unit), round(190 * unit)
-    tall = max(height, round(300 * unit))
-    size = (margin + width + side, top + tall + margin)
+    tall = max(height, round(330 * unit))
+    size = (max(margin + width + side, round(480 * unit)), top + tall + margin)
     figure = _figure(size)
     y = size[1] - margin
     _text(figure, (margin, size[1] - round(30 * unit)), words.title, 13 * unit, weight="bold")

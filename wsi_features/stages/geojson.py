@@ -15,7 +15,7 @@ from wsi_features.cohort.manifest import ManifestRow, manifest_of_output
 from wsi_features.cohort.marks import marks_of
 from wsi_features.cohort.outputs import Outputs
 from wsi_features.errors import CurationError, OutputError
-from wsi_features.files import read_json, replacing
+from wsi_features.files import read_json, write_lines
 from wsi_features.geometry import Size
 from wsi_features.recipe import Json
 from wsi_features.stages.annotated import areas_on
@@ -61,8 +61,7 @@ def exported(out: Outputs, asked: GeoJsonRequest) -> Iterator[Path]:
     count = 0
     for slide_id, lines in _texts(out, asked, rows):
         path = folder / f"{slide_id}.geojson"
-        with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
-            file.writelines(f"{line}\n" for line in lines)
+        write_lines(path, lines)
         count += 1
         yield path
     if not count:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
@@ -16,7 +17,7 @@ from wsi_features.cohort.manifest import ManifestRow
 from wsi_features.cohort.records import SlideResult
 from wsi_features.config import Tuning
 from wsi_features.errors import HeatMapError
-from wsi_features.files import replacing
+from wsi_features.files import replacing, write_bytes, write_lines
 from wsi_features.report.heat_colours import DIVERGING, RAMPS, SEQUENTIAL, ramp
 from wsi_features.report.heat_scale import Scaling, Spread, colour_ends, is_signed, scaled, spread_of
 from wsi_features.stages.boundary import guarded
@@ -100,10 +101,21 @@ def heat_maps(out: Path, asked: HeatMapRequest) -> Iterator[Exported]:
 
 
 def _check(asked: HeatMapRequest) -> None:
+    tiff = {"--downsample": asked.downsample, "--mpp": asked.mpp, "--values": asked.values}
+    objects = {"--threshold": asked.thresholds, "--quantile": asked.quantiles, "--with-columns": asked.with_columns}
+    for target, options in (("ome-tiff", tiff), ("geojson", objects)):
+        for option in (option for option, given in options.items() if given and target not in asked.to):
+            raise HeatMapError.needs(option, target)
+    _check_values(asked)
+
+
+def _check_values(asked: HeatMapRequest) -> None:
     if asked.downsample and asked.mpp:
         raise HeatMapError.two_of("--downsample", "--mpp")
     if asked.thresholds and asked.quantiles:
         raise HeatMapError.two_of("--threshold", "--quantile")
+    if not all(map(math.isfinite, asked.thresholds)):
+        raise HeatMapError.value("--threshold", list(asked.thresholds), "scores")
     if any(not 0 < share < 1 for share in asked.quantiles):
         raise HeatMapError.value("--quantile", list(asked.quantiles), "shares between 0 and 1, as 0.9")
     if asked.colours and asked.colours not in RAMPS:
@@ -132,7 +144,10 @@ def _one(
     slide = _scored(cohort, store, source, asked, raw, spread)
     made, notes = [], [slide.ground.note]
     for kind in dict.fromkeys(asked.to):
-        said, note = _WRITERS[kind](cohort, slide, asked, row)
+        try:
+            said, note = _WRITERS[kind](cohort, slide, asked, row)
+        except OSError as error:
+            raise HeatMapError.unwritable(str(asked.folder), error.strerror or str(error)) from error
         made.append(said)
         notes.append(note)
     message = f"{row.slide_id}: {np.count_nonzero(np.isfinite(raw))} of {len(store)} tiles; {', '.join(made)}"
@@ -158,24 +173,24 @@ def _scored(
 
 def _write_picture(cohort: Cohort, slide: ScoredSlide, asked: HeatMapRequest, row: ManifestRow) -> Said:
     ground = ground_picture(cohort.out, row, slide.store, slide.ground, asked.tuning)
-    image = picture(slide, ground, asked.opacity)
-    _written(asked, f"{slide.slide_id}.png", lambda path: _bytes(path, image))
+    write_bytes(asked.folder / f"{slide.slide_id}.png", picture(slide, ground, asked.opacity))
     return "png", ground.note
 
 
 def _write_geojson(_: Cohort, slide: ScoredSlide, asked: HeatMapRequest, _row: ManifestRow) -> Said:
-    cuts, shares = sorted(asked.thresholds or asked.quantiles), bool(asked.quantiles)
+    cuts, shares = sorted(set(asked.thresholds or asked.quantiles)), bool(asked.quantiles)
     lines = geojson_lines(slide, cuts, asked.kind, shares=shares, columns=asked.with_columns)
-    _written(asked, f"{slide.slide_id}.geojson", lambda path: _bytes(path, "".join(f"{x}\n" for x in lines).encode()))
+    write_lines(asked.folder / f"{slide.slide_id}.geojson", lines)
     return "geojson", ""
 
 
 def _write_tiff(_: Cohort, slide: ScoredSlide, asked: HeatMapRequest, _row: ManifestRow) -> Said:
     downsample = downsample_of(slide, asked.downsample, asked.mpp)
-    _written(asked, f"{slide.slide_id}.ome.tiff", lambda path: write_colour_tiff(path, slide, downsample))
+    with replacing(asked.folder / f"{slide.slide_id}.ome.tiff") as path:
+        write_colour_tiff(path, slide, downsample)
     if asked.values:
-        name = f"{slide.slide_id}.values.ome.tiff"
-        _written(asked, name, lambda path: write_value_tiff(path, slide, downsample))
+        with replacing(asked.folder / f"{slide.slide_id}.values.ome.tiff") as path:
+            write_value_tiff(path, slide, downsample)
     note = "" if slide.ground.mpp else f"slide {slide.slide_id!r}: its resolution is unknown, so its OME-TIFF has none"
     return f"ome-tiff of {downsample} level-0 px a pixel", note
 
@@ -185,16 +200,6 @@ _WRITERS: dict[Target, Callable[[Cohort, ScoredSlide, HeatMapRequest, ManifestRo
     "geojson": _write_geojson,
     "ome-tiff": _write_tiff,
 }
-
-
-def _written(asked: HeatMapRequest, name: str, write: Callable[[Path], None]) -> None:
-    """One file, whole or not at all."""
-    with replacing(asked.folder / name) as path:
-        write(path)
-
-
-def _bytes(path: Path, content: bytes) -> None:
-    path.write_bytes(content)
 
 
 def _some(names: tuple[str, ...]) -> str:

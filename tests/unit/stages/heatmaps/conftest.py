@@ -18,7 +18,7 @@ from wsi_features.files import write_text
 from wsi_features.slides import content_fingerprint
 from wsi_features.stages.exports import Exported
 from wsi_features.stages.heatmaps import HeatMapRequest, heat_maps
-from wsi_features.store import FeatureStore, Provenance, StoreContent, StoreWriter
+from wsi_features.store import FeatureStore, Provenance, StoreContent, StoreWriter, in_any_form
 
 __all__ = ["unflushed"]
 
@@ -29,11 +29,12 @@ CORNERS = ((0, 0), (1201 - SPAN, 0), (401, 207), (0, 903 - SPAN), (1201 - SPAN, 
 
 @dataclass(frozen=True)
 class TiledSlide:
-    """`path` is of the slide, which need not be there; `said` changes the store's provenance."""
+    """`path` is of the slide, which need not be there; `said` changes the store's provenance, `form` ends its name."""
 
     path: Path | str = "gone.svs"
     origins: Sequence[tuple[int, int]] = CORNERS
     said: dict[str, Any] = field(default_factory=dict)
+    form: str = ".zarr"
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class Run:
     maps: Path
 
     def store(self, slide_id: str) -> FeatureStore:
-        return FeatureStore.open(Outputs(self.out).store(SET, slide_id))
+        return FeatureStore.open(in_any_form(Outputs(self.out).store(SET, slide_id)))
 
     def table(self, scores: dict[str, Sequence[float]], store: str | None = None) -> Path:
         """A score table of one column, `attention`, for the first rows of each slide."""
@@ -77,7 +78,7 @@ def write_store(out: Outputs, slide_id: str, slide: TiledSlide) -> None:
     about = Provenance.of_attributes(attributes)
     grid = np.stack([np.arange(n), np.zeros(n)], axis=1).astype(np.int32)
     content = StoreContent(origins, grid, columns, ("focus",), 3, "float16", about)
-    with StoreWriter(out.store(SET, slide_id), content) as writer:
+    with StoreWriter(out.store(SET, slide_id).with_name(slide_id + slide.form), content) as writer:
         writer.append(np.ones((n, 3), np.float32), np.ones(n, np.bool_))
         writer.commit([])
 

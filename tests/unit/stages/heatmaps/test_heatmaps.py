@@ -16,8 +16,10 @@ import tifffile
 from wsi_features.cli.main import run_command
 from wsi_features.cohort.marks import Marks, write_marks
 from wsi_features.cohort.outputs import Outputs
+from wsi_features.config import Tuning
 from wsi_features.errors import HeatMapError, ScoreTableError
 from wsi_features.report.figures import OUTLINE, decoded, encoded
+from wsi_features.slides import content_fingerprint
 
 from .conftest import CORNERS, SLIDE, SPAN, Run, TiledSlide
 
@@ -157,7 +159,7 @@ class TestGeoJson:
 
 
 def test_a_measured_column_or_marks_are_scores_too(run_of: RunOf) -> None:
-    run = run_of(s1=TiledSlide())
+    run = run_of(s1=TiledSlide(form=".zarr.zip"))
     run.made("geojson", column="focus")
     values = np.float32([[0, 9], [1, 8], [2, 7], [3, 6], [4, 5]])
     store = run.store("s1")
@@ -191,6 +193,7 @@ def test_imported_tiles_of_an_unknown_slide_are_drawn_as_far_as_they_reach(run_o
         ({"downsample": 4, "mpp": 2.0}, "`--downsample` and `--mpp`"),
         ({"thresholds": (1.0,), "quantiles": (0.5,)}, "`--threshold` and `--quantile`"),
         ({"quantiles": (90.0,)}, "shares between 0 and 1"),
+        ({"thresholds": (float("nan"),)}, "`--threshold` is"),
         ({"ends": (1.0, 1.0)}, "a lower and a higher value"),
         ({"colours": "rainbow"}, "one of turbo"),
         ({"slides": ("s9",)}, "no slide 's9'"),
@@ -200,7 +203,14 @@ def test_imported_tiles_of_an_unknown_slide_are_drawn_as_far_as_they_reach(run_o
 def test_what_cannot_be_meant_is_refused(run_of: RunOf, asked: dict[str, Any], why: str) -> None:
     run = run_of(s1=TiledSlide())
     with pytest.raises(HeatMapError, match=why):
-        run.made("png", scores=run.table({"s1": [1]}), **asked)
+        run.made("png", "geojson", "ome-tiff", scores=run.table({"s1": [1]}), **asked)
+
+
+@pytest.mark.parametrize("asked", [{"values": True}, {"mpp": 8.0}, {"quantiles": (0.5,)}, {"with_columns": True}])
+def test_an_option_of_files_that_are_not_made_is_refused(run_of: RunOf, asked: dict[str, Any]) -> None:
+    run = run_of(s1=TiledSlide())
+    with pytest.raises(HeatMapError, match=r"which was not asked for\. Add that"):
+        run.made("png", column="focus", **asked)
 
 
 def test_a_map_that_memory_could_not_hold_is_refused_with_one_that_it_can(run_of: RunOf) -> None:
@@ -244,8 +254,29 @@ def test_the_command_says_a_line_a_slide_and_fails_for_one(
     assert "has no score of any slide asked for" in capsys.readouterr().err
 
 
+def test_a_folder_that_takes_no_file_is_named(run_of: RunOf) -> None:
+    run = run_of(s1=TiledSlide())
+    (run.maps / "s1.geojson").mkdir(parents=True)
+    with pytest.raises(HeatMapError, match=r"cannot be written into '.*/maps' \(Is a directory\)"):
+        run.made("geojson", column="focus")
+    assert [path.name for path in run.maps.iterdir()] == ["s1.geojson"]
+
+
 def test_a_table_that_is_none_ends_the_command_with_2(run_of: RunOf, tmp_path: Path) -> None:
     run = run_of(s1=TiledSlide())
     (tmp_path / "scores.csv").write_text("slide_id,row,p\ns1,zero,1\n")
     with pytest.raises(ScoreTableError, match="line 2"):
         run.made("png", scores=tmp_path / "scores.csv")
+
+
+def test_a_remote_slide_is_copied_drawn_on_and_forgotten(run_of: RunOf, slide_file: Path, tmp_path: Path) -> None:
+    import fsspec
+
+    memory = fsspec.filesystem("memory")
+    memory.pipe_file("/slides/s1.tif", slide_file.read_bytes())
+    fingerprint = content_fingerprint(slide_file)
+    run = run_of(s1=TiledSlide("memory://slides/s1.tif", said={"slide_fingerprint": fingerprint}))
+    (said,) = run.made("png", column="focus", opacity=0.0, tuning=Tuning(scratch=str(tmp_path / "scratch")))
+    memory.rm("/slides", recursive=True)
+    assert said.said == "s1: 5 of 5 tiles; png"
+    assert list((tmp_path / "scratch").iterdir()) == []

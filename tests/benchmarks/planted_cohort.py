@@ -1,6 +1,8 @@
 """A cohort of generated slides whose label is planted: positive patients have a lesion on each slide, the others none.
 
-All else is drawn without a look at the label: stain, its strength, artefacts, the slide's size, what the tissue is made of, and its shape.
+All else is drawn without a look at the label: stain, its strength, artefacts, the slide's size, what the tissue is made
+of, and its shape. Where an artefact would cover a good part of the lesion, also of one that a negative slide might have
+had, the tissue is drawn anew: what is out of focus has no label to be found.
 Used by the benchmark and by the tests.
 """
 
@@ -8,23 +10,33 @@ from __future__ import annotations
 
 import csv
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
-from wsi_features.slides.synthetic import SlideSpec, write_slide
+from wsi_features.slides.synthetic import SlideSpec, ground_truth, write_slide
 from wsi_features.slides.synthetic.spec import Stain
 
 LABELS = ("none", "lesion")
-LESION = (0.12, 0.15)
-"""Least and largest share of a positive slide's tissue that is lesion."""
-
 ARTEFACTS = {"pen": 0.15, "fold": 0.2, "blur": 0.2, "bubble": 0.15, "dust": 0.25, "holes": 0.3}
 """How often each occurs."""
 
+MOST_COVERED = 0.2
+"""Share of a lesion that pen, fold, blur or bubble may cover."""
+
 _BLOCK = 4
 """Patients among whom one with one slide and one with two are positive: those with one and two alternate."""
+
+
+@dataclass(frozen=True, slots=True)
+class Planting:
+    """How large the slides are, about, in pixels of 0.5 um, and the least and largest share of tissue that is lesion."""
+
+    width: int = 2500
+    height: int = 1650
+    lesion: tuple[float, float] = (0.12, 0.15)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,24 +52,34 @@ class PlantedSlide:
         """What a study is to tell."""
         return LABELS[self.spec.lesion > 0]
 
+    def inside(self, coords: npt.NDArray[np.int32], span: int) -> npt.NDArray[np.bool_]:
+        """Whether the centre of each tile, with level-0 corners `coords` (n, 2) and width `span`, lies in the lesion."""
+        truth = ground_truth(self.spec)
+        if truth.lesion is None:
+            return np.zeros(len(coords), np.bool_)
+        column, row = ((coords + span / 2) // truth.downsample).astype(np.int64).T
+        return np.asarray(truth.lesion[row, column])
 
-def planted_cohort(slides: int = 60, seed: int = 0) -> tuple[PlantedSlide, ...]:
+
+def planted_cohort(slides: int = 60, seed: int = 0, planting: Planting | None = None) -> tuple[PlantedSlide, ...]:
     """A multiple of six slides, half of them positive, of two patients to three slides."""
     rng = np.random.default_rng(seed)
     made: list[PlantedSlide] = []
     for block in range(slides // 6):
         positive = {int(rng.choice((0, 2))), int(rng.choice((1, 3)))}
         for place in range(_BLOCK):
-            number = _BLOCK * block + place
+            patient = f"P{_BLOCK * block + place:02d}"
             for part in "AB"[: 1 + place % 2]:
-                spec = _drawn(rng, seed=10_000 * seed + len(made), positive=place in positive)
-                made.append(PlantedSlide(f"P{number:02d}-{part}", f"P{number:02d}", spec))
+                spec = _uncovered(_drawn(rng, 10_000 * seed + len(made), planting or Planting()))
+                spec = spec if place in positive else replace(spec, lesion=0.0)
+                made.append(PlantedSlide(f"{patient}-{part}", patient, spec))
     return tuple(made)
 
 
-def _drawn(rng: np.random.Generator, *, seed: int, positive: bool) -> SlideSpec:
-    width, height = int(rng.integers(2300, 2700)), int(rng.integers(1500, 1800))
-    share, strength = float(rng.uniform(*LESION)), float(rng.uniform(0.8, 1.2))
+def _drawn(rng: np.random.Generator, seed: int, planting: Planting) -> SlideSpec:
+    """A positive slide. Nothing of it but the lesion may tell: a negative one is the same without."""
+    width, height = (int(side * rng.uniform(0.92, 1.08)) for side in (planting.width, planting.height))
+    share, strength = float(rng.uniform(*planting.lesion)), float(rng.uniform(0.8, 1.2))
     stain: Stain = "a" if rng.random() < 0.5 else "b"
     tumour, lymphocytes = float(rng.uniform(0.3, 0.75)), float(rng.uniform(0.03, 0.35))
     artefacts = {name: bool(rng.random() < often) for name, often in ARTEFACTS.items()}
@@ -72,8 +94,28 @@ def _drawn(rng: np.random.Generator, *, seed: int, positive: bool) -> SlideSpec:
         strength=strength,
         tumour=tumour,
         lymphocytes=lymphocytes,
-        lesion=share if positive else 0.0,
+        lesion=share,
         **artefacts,
+    )
+
+
+def _uncovered(spec: SlideSpec) -> SlideSpec:
+    """The slide, with the next tissue whose lesion can be seen."""
+    while covered(spec) > MOST_COVERED:
+        spec = replace(spec, seed=spec.seed + 1_000_000)
+    return spec
+
+
+def covered(spec: SlideSpec) -> float:
+    """The largest share of a lesion that one artefact covers."""
+    if not any((spec.pen, spec.fold, spec.blur, spec.bubble)):
+        return 0.0
+    truth = ground_truth(spec)
+    masks = [mask for mask in (truth.pen, truth.fold, truth.blur, truth.bubble) if mask is not None]
+    return (
+        max(float((mask & truth.lesion).sum() / truth.lesion.sum()) for mask in masks)
+        if truth.lesion is not None
+        else 0.0
     )
 
 

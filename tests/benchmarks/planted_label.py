@@ -31,7 +31,7 @@ from wsi_features.files import write_bytes
 MODELS = ("abmil", "mean", "max", "linear")
 SHUFFLES = 8
 TILE = 128
-_PANEL = (450, 300)
+_PANEL_HEIGHT = 400
 _LINE, _CASING = (20, 20, 20), (255, 255, 255)
 
 Metrics = dict[str, Any]
@@ -94,13 +94,14 @@ def figure(folder: Path, name: str, slide: PlantedSlide) -> bytes:
 
     size = Size(SlidePx(slide.spec.width), SlidePx(slide.spec.height))
     pixels = slide_pixels(slide.spec, Region(0, 0, size.width, size.height))
-    plain = np.asarray(cv2.resize(pixels, _PANEL, interpolation=cv2.INTER_AREA), np.uint8)
+    panel = (round(size.width * _PANEL_HEIGHT / size.height), _PANEL_HEIGHT)
+    plain = np.asarray(cv2.resize(pixels, panel, interpolation=cv2.INTER_AREA), np.uint8)
     of_slide = read_scores(folder / name / "attention.parquet").of(slide.slide_id)
     store = Cohort.open(folder / "out").store(slide.slide_id)
     ranks = of_slide.values[:, of_slide.columns.index("attention_rank")]
     origins = np.asarray(store.coords, np.int64)[of_slide.rows]
     heat = heat_map(origins, store.provenance.span, ranks, size, 16)
-    gap = np.full((_PANEL[1], 12, 3), 255, np.uint8)
+    gap = np.full((_PANEL_HEIGHT, 12, 3), 255, np.uint8)
     panels = [_outlined(image, slide) for image in (plain, blended(plain, heat, ramp("turbo", 0, 1), 0.5))]
     target = io.BytesIO()
     Image.fromarray(np.concatenate([panels[0], gap, panels[1]], axis=1)).quantize(192).save(
@@ -119,7 +120,7 @@ def _outlined(image: npt.NDArray[np.uint8], slide: PlantedSlide) -> npt.NDArray[
     places = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)
     lesion = slide.inside(places, 0).reshape(height, width).astype(np.uint8)
     edges, _ = cv2.findContours(lesion, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    for colour, thickness in ((_CASING, 4), (_LINE, 2)):
+    for colour, thickness in ((_CASING, 3), (_LINE, 1)):
         cv2.drawContours(drawn, edges, -1, colour, thickness, cv2.LINE_AA)
     return drawn
 

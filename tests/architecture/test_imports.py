@@ -1,16 +1,18 @@
 """Imports point one way, heavy libraries stay at the leaves, and importing does nothing."""
 
+from __future__ import annotations
+
 import ast
 import json
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-PACKAGE = Path(__file__).parents[2] / "wsi_features"
-MODULES = sorted(PACKAGE.rglob("*.py"))
+if TYPE_CHECKING:
+    from conftest import Module
 
 MAY_IMPORT = {
     "errors": set(),
@@ -77,20 +79,12 @@ HEAVY = {
 }
 """Which parts may import a heavy library, and then only inside functions."""
 
-NETWORKS = (
-    PACKAGE / "encode" / "networks",
-    PACKAGE / "tissue" / "learned" / "networks",
-    PACKAGE / "mil" / "training" / "networks",
-)
+NETWORKS = ("encode/networks/", "tissue/learned/networks/", "mil/training/networks/")
 """Their modules define classes of torch, and are themselves imported inside functions: when their network is made."""
 
 
-def part_of(path: Path) -> str:
-    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
-
-
-def imported(tree: ast.AST) -> Iterator[tuple[ast.stmt, str]]:
-    for node in ast.walk(tree):
+def imported(module: Module) -> Iterator[tuple[ast.stmt, str]]:
+    for node in module.nodes:
         if isinstance(node, ast.Import):
             yield from ((node, alias.name) for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -108,27 +102,29 @@ def at_import_time(tree: ast.Module) -> set[ast.stmt]:
     return found
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
-def test_imports_point_one_way(path: Path) -> None:
-    part = part_of(path)
-    if part in {"__init__", "__main__"}:
-        return
-    names = {
-        name.split(".")[1] for _, name in imported(ast.parse(path.read_text())) if name.startswith("wsi_features.")
-    }
-    assert names - {part} <= MAY_IMPORT[part]
+def test_imports_point_one_way(modules: tuple[Module, ...]) -> None:
+    wrong = {}
+    for module in modules:
+        if module.part not in {"__init__", "__main__"}:
+            names = {name.split(".")[1] for _, name in imported(module) if name.startswith("wsi_features.")}
+            wrong[module.name] = names - {module.part} - MAY_IMPORT[module.part]
+    assert not {name: parts for name, parts in wrong.items() if parts}
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
-def test_heavy_libraries_are_imported_by_their_part_inside_functions(path: Path) -> None:
-    tree = ast.parse(path.read_text())
-    early = at_import_time(tree)
-    for node, name in imported(tree):
+def test_heavy_libraries_are_imported_by_their_part_inside_functions(modules: tuple[Module, ...]) -> None:
+    assert not [f"{module.name}:{line}: {fault}" for module in modules for line, fault in heavy_faults(module)]
+
+
+def heavy_faults(module: Module) -> Iterator[tuple[int, str]]:
+    early = at_import_time(module.tree)
+    defines = module.name.startswith(NETWORKS) and not module.name.endswith("__init__.py")
+    for node, name in imported(module):
         library = name.split(".")[0]
         if library in HEAVY:
-            assert part_of(path) in HEAVY[library], f"{library} does not belong into {part_of(path)}"
-            may = part_of(path) == "cli" or (any(map(path.is_relative_to, NETWORKS)) and path.name != "__init__.py")
-            assert node not in early or may, f"{library} is imported at the top of {path.name}"
+            if module.part not in HEAVY[library]:
+                yield node.lineno, f"{library} does not belong into {module.part}"
+            if node in early and not (defines or module.part == "cli"):
+                yield node.lineno, f"{library} is imported at the top"
 
 
 @pytest.mark.parametrize(
@@ -148,11 +144,11 @@ def test_importing_loads_no_heavy_library(statement: str, forbidden: set[str]) -
     assert not modules & forbidden
 
 
-def test_of_the_cohort_only_its_exports_and_imports_know_torch_hdf5_and_zarr() -> None:
+def test_of_the_cohort_only_its_exports_and_imports_know_torch_hdf5_and_zarr(modules: tuple[Module, ...]) -> None:
     """Other programs read and write files of these; features themselves are read through `store` alone."""
-    for path in (PACKAGE / "cohort").rglob("*.py"):
-        names = {name.split(".")[0] for _, name in imported(ast.parse(path.read_text()))}
-        assert path.parent.name in {"exports", "imports"} or not names & {"torch", "h5py", "zarr"}, path
+    for module in modules:
+        if module.part == "cohort" and module.path.parent.name not in {"exports", "imports"}:
+            assert not {name.split(".")[0] for _, name in imported(module)} & {"torch", "h5py", "zarr"}, module.name
 
 
 def test_the_public_names_are_these() -> None:

@@ -86,19 +86,23 @@ def stored(out: Path) -> dict[str, bytes]:
 
 
 def lives(runs: Runs, undisturbed: Undisturbed, state: str, kills: int) -> Counter[str]:
-    """Kill so many runs; each that ends by itself must have left what an undisturbed one does."""
-    chance, seen, turn = random.Random(kills), Counter[str](), 0
+    """Kill so many runs; each that ends by itself must have left what an undisturbed one does.
+
+    On a busy machine a run takes longer at times: how long one takes is what the last one took, and more after each kill.
+    """
+    chance, seen, turn, typical = random.Random(kills), Counter[str](), 0, undisturbed[0][state]
     while seen["killed"] < kills:
         turn += 1
         out = runs.out(str(turn), state)
         done = {path: path.stat().st_mtime_ns for path in (out / "features").rglob("*/done.zarr/**/*")}
         code = -1
         while code != 0:
-            end = chance.uniform(0.02, 1.1) * undisturbed[0][state]
+            end = chance.uniform(0.02, 1.1) * typical
             life = runs.life(out, "a", "b", seconds=end if seen["killed"] < kills else 0)
             code = int(life["code"])
             assert code in (0, -signal.SIGKILL)
             seen["ended" if code == 0 else "killed"] += 1
+            typical = float(life["seconds"]) if code == 0 else 1.05 * typical
             for store in find_stores(out / "features"):
                 FeatureStore.open(store).check()
                 seen["visible stores checked"] += 1

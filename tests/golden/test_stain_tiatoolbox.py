@@ -10,7 +10,11 @@ from __future__ import annotations
 
 import importlib
 import logging
+import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from types import ModuleType
 
 import numpy as np
@@ -38,12 +42,29 @@ def stainnorm() -> ModuleType:
     """tiatoolbox.tools.stainnorm; importing it changes the root logger and warns."""
     root = logging.getLogger()
     handlers, level = list(root.handlers), root.level
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with warnings.catch_warnings(action="ignore"), bare_tools():
         module = importlib.import_module("tiatoolbox.tools.stainnorm")
     root.handlers[:] = handlers
     root.setLevel(level)
     return module
+
+
+@contextmanager
+def bare_tools() -> Iterator[None]:
+    """`tiatoolbox.tools` without what its own `__init__` imports: UMAP, transformers and more, which takes ten seconds."""
+
+    def taken_out() -> dict[str, ModuleType]:
+        return {name: sys.modules.pop(name) for name in list(sys.modules) if name.startswith("tiatoolbox.tools")}
+
+    before = taken_out()
+    bare = ModuleType("tiatoolbox.tools")
+    bare.__path__ = [str(Path(folder) / "tools") for folder in importlib.import_module("tiatoolbox").__path__]
+    sys.modules[bare.__name__] = bare
+    try:
+        yield
+    finally:
+        taken_out()
+        sys.modules.update(before)
 
 
 def he_image(seed: int, stains: tuple[tuple[float, ...], ...], amounts: tuple[float, float]) -> Image:

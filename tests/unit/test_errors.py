@@ -1,4 +1,5 @@
 import inspect
+import pickle
 import re
 
 import pytest
@@ -24,3 +25,9 @@ def test_a_reason_code_belongs_to_one_branch() -> None:
     usage = {kind.reason for kind in CLASSES if issubclass(kind, UsageError)}
     assert not slide & usage
     assert all(re.fullmatch("[a-z_]+", reason) for reason in slide | usage)
+
+
+@pytest.mark.parametrize("kind", CLASSES)
+def test_every_error_comes_through_from_another_process(kind: type[WsiFeaturesError]) -> None:
+    found = pickle.loads(pickle.dumps(kind("slide 's1': why")))  # noqa: S301 - our own bytes
+    assert (type(found), str(found)) == (kind, "slide 's1': why")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import fcntl
 import json
 import os
 import re
@@ -63,8 +64,23 @@ class Project:
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """Three slides in two shards, run to the end."""
-    project = Project(tmp_path_factory.mktemp("project"), tmp_path_factory.mktemp("slides"))
+    """Three slides in two shards, run to the end: once for all processes of a test run, each of which has a copy."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "finished"
+    folder.mkdir(exist_ok=True)
+    project, made = Project(folder / "project", folder / "slides"), folder / "made"
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # until the file is closed
+        if not made.exists():
+            make(project)
+            made.touch()
+        return moved(project, tmp_path_factory.mktemp("own"))
+
+
+def make(project: Project) -> None:
+    for part in (project.folder, project.slides):
+        shutil.rmtree(part, ignore_errors=True)  # what an attempt that failed has left
+        part.mkdir()
     for seed, name in enumerate(("a", "b", "c", "d")):
         spec = SlideSpec(width=2048, height=1536, seed=seed, mpp=0.5, objective=20, levels=(1, 4), tissue=name != "b")
         write_slide(project.slides / f"{name}.svs", spec)
@@ -72,7 +88,6 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
     project.configure()
     done = project.run()
     assert done.returncode == 0, done.stdout
-    return project
 
 
 def moved(finished: Project, folder: Path) -> Project:
@@ -158,6 +173,7 @@ def test_slides_in_other_shards_than_before_are_not_redone(project: Project, nam
     assert list(project.status()) == list(names)
 
 
+@pytest.mark.ci
 def test_a_broken_slide_fails_the_run_but_not_the_others_until_it_is_repaired(project: Project) -> None:
     whole = (project.slides / "d.svs").read_bytes()
     (project.folder / "d.svs").write_bytes(whole[:1000])

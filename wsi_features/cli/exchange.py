@@ -1,4 +1,4 @@
-"""Commands that hand features to other programs, and take theirs: `export`, `import`."""
+"""Commands that hand features to other programs, and take theirs: `export`, `tile-table`, `import`."""
 
 from __future__ import annotations
 
@@ -43,6 +43,30 @@ def export(out: Path, **asked: Any) -> int:
         click.echo(slide.said, err=slide.failed)
         failed |= slide.failed
     return SOME_FAILED if failed else OK
+
+
+@click.command("tile-table", short_help="Write one table of all tiles of a run.")
+@click.argument("out", type=_FOLDER, metavar="OUT")
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE.parquet")
+@click.option("--feature-set", metavar="NAME", help="Feature set, or how its name begins, where there are several.")
+@click.option(
+    "--keep", metavar="NAME", help="Keep marks that say which tiles are kept; those of the last run unless given."
+)
+@click.option(
+    "--marks", multiple=True, metavar="NAME", help="Marks whose columns are joined, as of `prompt` or `annotate`."
+)
+@click.option(
+    "--listed", is_flag=True, help="What lists of coordinates said of tiles and no store holds, as names of spots."
+)
+def tile_table(out: Path, file: Path, feature_set: str | None, **asked: Any) -> None:
+    """Write one Parquet table of all tiles of OUT, which pandas, R, polars and DuckDB read.
+
+    A row is a tile: slide, patient, stain and block as the manifest has them, the row of its store, position in level-0
+    pixels, place in the grid, whether it is valid and kept, and every measured column. Features are not in it.
+    """
+    from wsi_features.stages.exports import tile_table_written
+
+    click.echo(tile_table_written(out, file, feature_set, **asked))
 
 
 @click.command("import", short_help="Take features that another program computed.")

@@ -9,9 +9,10 @@ import click
 from wsi_features import __version__
 from wsi_features.cli.about import demo, doctor
 from wsi_features.cli.cohort import check, clean, collect, prompt, report, retry, status
+from wsi_features.cli.compare import compare
 from wsi_features.cli.curation import annotate, curate, geojson
 from wsi_features.cli.encoders import encoders
-from wsi_features.cli.exchange import export, import_
+from wsi_features.cli.exchange import export, import_, tile_table
 from wsi_features.cli.heatmap import heatmap
 from wsi_features.cli.inspect import inspect
 from wsi_features.cli.manifest import manifest
@@ -27,9 +28,9 @@ _SECTIONS = {
     "Start here": ("demo", "inspect", "run"),
     "One stage at a time": ("tissue", "tiles", "stain", "embed", "marks"),
     "A cohort": ("manifest", "plan", "collect", "status", "report", "quality", "prompt", "check", "retry", "clean"),
-    "Its tiles": ("annotate", "curate", "geojson", "heatmap"),
+    "Its tiles": ("annotate", "curate", "geojson", "tile-table", "heatmap"),
     "Learning from it": ("train", "predict"),
-    "Other programs": ("export", "import"),
+    "Other programs": ("export", "import", "compare"),
     "This installation": ("encoders", "weights", "doctor"),
 }
 
@@ -58,8 +59,8 @@ def wsi_features() -> None:
 for command in (
     *(demo, doctor, encoders, weights, inspect, manifest, plan, run, tissue, tiles, stain, embed, marks),
     *(collect, status, report, quality, prompt, check, retry, clean),
-    *(annotate, curate, geojson, heatmap),
-    *(train, predict, export, import_),
+    *(annotate, curate, geojson, tile_table, heatmap),
+    *(train, predict, export, import_, compare),
 ):
     wsi_features.add_command(command)
 

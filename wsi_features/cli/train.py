@@ -78,7 +78,7 @@ def _options(*options: Command) -> Callable[[Command], Command]:
 @click.option(
     "--max-tiles", type=click.IntRange(1), metavar="N", help="Tiles of a bag in a training step. Default: 1024."
 )
-@click.option("--epochs", type=click.IntRange(1), metavar="N", help="Most passes over the training bags. Default: 60.")
+@click.option("--epochs", type=click.IntRange(1), metavar="N", help="Most passes over the training bags. Default: 80.")
 @click.option("--config", type=_FILE, metavar="FILE", help="YAML with further settings, as `recipe` in metrics.json.")
 @click.option("--shuffle-labels", "shuffle", is_flag=True, help="Control: permute labels among patients; shows chance.")
 @_options(*_BAGS, *_END)

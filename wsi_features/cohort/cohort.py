@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,15 +11,20 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from wsi_features.cohort.keep import kept_rows
+from wsi_features.cohort.keep import kept_rows, last_run
+from wsi_features.cohort.lazy import lazy_rows
 from wsi_features.cohort.manifest import Manifest, ManifestRow, manifest_of_output
 from wsi_features.cohort.outputs import Outputs
+from wsi_features.cohort.patients import PatientSlide, slides_by_patient
 from wsi_features.cohort.relatives import tile_columns
 from wsi_features.cohort.statistics import FeatureStatistics, feature_statistics
 from wsi_features.cohort.status import StatusRow, statuses
-from wsi_features.cohort.tile_table import column_names, write_tile_table
+from wsi_features.cohort.tile_table import TileTable
 from wsi_features.errors import OutputError, StoreError
 from wsi_features.store import FeatureStore, in_any_form
+
+OPENERS = 8
+"""Stores that are opened at once: small files, which network file systems are slow to give."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +51,9 @@ class Cohort:
         return len(self.manifest)
 
     def __iter__(self) -> Iterator[FeatureStore]:
-        for row in self.manifest:
-            if self.has(row.slide_id):
-                yield self.store(row.slide_id)
+        with ThreadPoolExecutor(OPENERS, "open") as executor:
+            there = [row.slide_id for row in self.manifest if self.has(row.slide_id)]
+            yield from executor.map(self.store, there)  # which calls off the rest where its reader stops
 
     def has(self, slide_id: str) -> bool:
         """Whether the slide's store is in the feature set."""
@@ -59,6 +65,9 @@ class Cohort:
         if not path.exists():
             raise StoreError.absent(str(path))
         return FeatureStore.open(path)
+
+    def _store_if_there(self, slide_id: str) -> FeatureStore | None:
+        return self.store(slide_id) if self.has(slide_id) else None
 
     def kept(self, slide_id: str, name: str | None = None) -> npt.NDArray[np.bool_]:
         """Which rows (n,) of a slide's store its keep marks keep: those of the last run, or those in the folder `name`.
@@ -77,38 +86,38 @@ class Cohort:
     def lazy_features(self) -> tuple[Any, npt.NDArray[np.int64]]:
         """All slides' features as one dask array (N, d), and where each slide begins and the last one ends, (slides + 1,).
 
-        Nothing but the stores' records is read; dask's chunks are the stores' own. Slides without
-        tiles take no rows.
+        No features are read before they are asked for; dask's chunks are the stores' own. Slides without tiles take no
+        rows. They are as stored: sums of float16 need a `dtype` (`features.mean(axis=0, dtype="f8")`). Raises BagError where stores have features of different widths, and StoreError.
         """
-        import dask.array as da
-
-        stores = list(self)
-        bounds = np.cumsum([0, *(len(store) for store in stores)], dtype=np.int64)
-        parts = [
-            da.from_array(s.features, chunks=s.features.chunks, name=s.fingerprint)  # type: ignore[no-untyped-call]  # dask is untyped
-            for s in stores
-            if len(s)
-        ]
-        if not parts:
-            return da.empty((0, stores[0].dim if stores else 0), dtype=np.float32), bounds
-        return da.concatenate(parts), bounds  # type: ignore[no-untyped-call]  # as above
+        return lazy_rows(tuple(self))
 
     def statistics(self, name: str | None = None) -> FeatureStatistics:
         """Mean, standard deviation, least and greatest value of every feature (d,) over the tiles that are kept.
 
-        Which these are is said by the keep marks, as in `kept`. One pass, one chunk in memory. Raises StoreError.
+        Which these are is said by the keep marks, as in `kept`. One pass, one chunk in memory. Raises BagError where stores
+        have features of different widths, and StoreError.
         """
-        return feature_statistics(self._marked(name))
+        last = last_run(self.out)
+        return feature_statistics((store, kept_rows(self.out, store, name, last)) for store in self)
 
-    def write_tile_table(self, path: str | Path, name: str | None = None) -> int:
-        """Write one Parquet file of all tiles (slide_id, row, x, y, place, valid, keep, measured columns); gives its rows.
+    def tile_table(self, name: str | None = None, *, marks: Sequence[str] = (), listed: bool = False) -> TileTable:
+        """All tiles as a table: `.reader()` by slide, `.read()` as one pyarrow Table, `.write("tiles.parquet")`.
 
-        `pandas.read_parquet` and pyarrow read it; row `row` is the same of the slide's store. Marks as in `kept`.
+        `keep` is said by the keep marks, as in `kept`; `marks` names further marks to be joined, and `listed` adds what
+        `tile_columns` gives and no store holds. Nothing is read before one of its methods is called.
         """
-        return write_tile_table(Path(path), self._marked(name), column_names(self))
+        stores = ((row, in_any_form(self.out.store(self.feature_set, row.slide_id))) for row in self.manifest)
+        return TileTable(self.out, tuple(s for s in stores if s[1].exists()), name, tuple(marks), listed)
 
-    def _marked(self, name: str | None) -> Iterator[tuple[FeatureStore, npt.NDArray[np.bool_]]]:
-        return ((store, kept_rows(self.out, store, name)) for store in self)
+    def patients(self, name: str | None = None) -> dict[str, tuple[PatientSlide, ...]]:
+        """The slides of every patient with stain, block, store and the rows that are kept, as in `kept`.
+
+        Both in manifest order; slides without a patient_id are under "". Opens every store once. Raises StoreError.
+        """
+        last = last_run(self.out)
+        return slides_by_patient(
+            self.manifest, self._store_if_there, lambda store: kept_rows(self.out, store, name, last)
+        )
 
     def slide(self, slide_id: str) -> ManifestRow:
         """The manifest row of a slide. Raises KeyError."""
@@ -126,6 +135,8 @@ def _chosen(out: Outputs, current: list[str], wanted: str | None) -> str:
     choices = current if wanted is None else [name for name in every if name.startswith(wanted)]
     if len(choices) > 1 and wanted in choices:
         return wanted
-    if len(choices) != 1:
-        raise OutputError.ambiguous(str(out.root), choices or every)
+    if not choices:
+        raise OutputError.no_feature_set(str(out.root), wanted, every)
+    if len(choices) > 1:
+        raise OutputError.ambiguous(str(out.root), choices)
     return choices[0]

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from wsi_features.cohort.manifest import manifest_of_output
-from wsi_features.cohort.marks import Marks, marks_of, read_marks, write_marks
+from wsi_features.cohort.marks import Marks, marks_named, read_marks, write_marks
 from wsi_features.cohort.outputs import Outputs
 from wsi_features.cohort.records import read_record
 from wsi_features.errors import ArtifactError, ThresholdError
@@ -27,6 +27,9 @@ KEEP_VERSION = 1
 
 KEEP, INVALID = "keep", "invalid"
 _SIDES = {"min": "low", "max": "high"}
+
+Recorded = Mapping[str, Mapping[str, Any]]
+"""What the marks stage said of its last run: slide -> feature set -> folder and counts."""
 
 
 def kept_columns(
@@ -82,37 +85,35 @@ def keep_counts(marks: Marks) -> Json:
     return {"tiles": len(marks.values), "kept": found.pop(KEEP), "reasons": found}
 
 
-def kept_rows(out: Outputs, store: FeatureStore, name: str | None = None) -> npt.NDArray[np.bool_]:
+def kept_rows(
+    out: Outputs, store: FeatureStore, name: str | None = None, last: Recorded | None = None
+) -> npt.NDArray[np.bool_]:
     """Which rows (n,) of a store to use: those that its keep marks keep, else those of valid tiles.
 
     Without `name` the marks are those of the last run; with it those of the folder of that name, or of the only one that
-    begins with it. Raises ArtifactError where there is no such folder for the store, or several.
+    begins with it. `last` is `last_run(out)`, for callers with many stores. Raises ArtifactError where there is no such
+    folder for the store, or several.
     """
-    marks = _chosen(out, store, name)
+    marks = marks_of_last_run(out, store, last) if name is None else marks_named(out, store, name, KIND)
     return np.asarray(marks.values[:, marks.columns.index(KEEP)] == 1) if marks else store.valid.copy()
 
 
-def marks_of_last_run(out: Outputs, store: FeatureStore) -> Marks | None:
+def last_run(out: Outputs) -> Recorded:
+    """What the marks stage said, read once until its records change; to see that, the dates of all of them are asked for."""
+    return _recorded(out, _stamp(out))
+
+
+def marks_of_last_run(out: Outputs, store: FeatureStore, last: Recorded | None = None) -> Marks | None:
     """The keep marks that the last run made of a store; None where it made none. Raises ArtifactError when they are damaged."""
     slide_id = store.provenance.slide_id
-    found = _recorded(out, _stamp(out)).get(slide_id, {}).get(store.path.parent.name)
+    found = (last_run(out) if last is None else last).get(slide_id, {}).get(store.path.parent.name)
     return read_marks(out.marks_of_slide(found["folder"], slide_id), store) if found else None
 
 
 def recorded_marks(out: Outputs) -> set[str]:
     """The names of all folders of marks that the last run made or found right. Raises OutputError."""
-    found = (marks for of_slide in _recorded(out, _stamp(out)).values() for marks in of_slide.values())
+    found = (marks for of_slide in last_run(out).values() for marks in of_slide.values())
     return {name for marks in found for name in (marks["folder"], marks.get("annotations")) if name}
-
-
-def _chosen(out: Outputs, store: FeatureStore, name: str | None) -> Marks | None:
-    if name is None:
-        return marks_of_last_run(out, store)
-    every = {folder: marks for folder, marks in marks_of(out, store) if marks.kind == KIND}
-    found = [folder for folder in every if folder == name] or [folder for folder in every if folder.startswith(name)]
-    if len(found) != 1:
-        raise ArtifactError.unclear_marks(store.provenance.slide_id, name, found or sorted(every))
-    return every[found[0]]
 
 
 def _stamp(out: Outputs) -> tuple[tuple[str, int], ...]:
@@ -122,8 +123,7 @@ def _stamp(out: Outputs) -> tuple[tuple[str, int], ...]:
 
 
 @lru_cache(maxsize=4)
-def _recorded(out: Outputs, _: tuple[tuple[str, int], ...]) -> dict[str, dict[str, Any]]:
-    """What the records of the marks stage say, by slide and feature set; read once until one of them changes."""
+def _recorded(out: Outputs, _: tuple[tuple[str, int], ...]) -> Recorded:
     manifest, slides_per_shard = manifest_of_output(out.root)
     return {
         slide_id: result.facts.get("marks", {})

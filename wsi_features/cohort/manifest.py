@@ -34,6 +34,7 @@ class ManifestRow(BaseModel):
     path: str = Field(min_length=1, description="Slide file; a relative path starts at the manifest's folder")
     patient_id: str = Field("", description="Whose slide it is")
     stain: str = Field("", description="Stain of the slide, for example H&E or Ki-67")
+    block: str = Field("", description="Tissue block that the slide was cut from")
     mpp: Annotated[float, Field(ge=0.05, le=20)] | None = Field(
         None, description="Microns per level-0 pixel; takes the place of what the file says"
     )
@@ -60,6 +61,9 @@ class ManifestRow(BaseModel):
 
 COLUMNS = tuple(ManifestRow.model_fields)
 
+READ_BY_NO_STAGE = {"block"}
+"""Columns that change no job: filling them in later reruns nothing but the status and the report."""
+
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
@@ -80,9 +84,14 @@ class Manifest:
 
     def to_json(self, slides_per_shard: int) -> str:
         """The text of `manifest.json`: this manifest and how it is cut into shards."""
-        slides = [row.model_dump() for row in self.rows]
+        slides = [_written(row) for row in self.rows]
         document = {"version": _VERSION, "slides_per_shard": slides_per_shard, "slides": slides}
         return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
+
+
+def _written(row: ManifestRow) -> dict[str, Any]:
+    """All columns; one that no stage reads only where it says something, so that older manifests keep their digest."""
+    return {name: value for name, value in row.model_dump().items() if value or name not in READ_BY_NO_STAGE}
 
 
 def manifest_of_output(out: Path) -> tuple[Manifest, int]:

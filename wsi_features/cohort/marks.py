@@ -101,6 +101,18 @@ def marks_of(out: Outputs, store: FeatureStore) -> Iterator[tuple[str, Marks]]:
             continue
 
 
+def marks_named(out: Outputs, store: FeatureStore, name: str, kind: str | None = None) -> Marks:
+    """The marks of a store, of `kind` where one is given, in the folder `name` or the only one that begins with it.
+
+    Raises ArtifactError where there is no such folder for the store, or several.
+    """
+    every = {folder: marks for folder, marks in marks_of(out, store) if kind in (None, marks.kind)}
+    found = [folder for folder in every if folder == name] or [folder for folder in every if folder.startswith(name)]
+    if len(found) != 1:
+        raise ArtifactError.unclear_marks(store.provenance.slide_id, kind or "", name, found or sorted(every))
+    return every[found[0]]
+
+
 def _read(slide_id: str, path: Path) -> Marks:
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -108,7 +120,10 @@ def _read(slide_id: str, path: Path) -> Marks:
     if not path.is_file():
         raise ArtifactError.absent(slide_id, "marks", str(path))
     try:
-        table = pq.ParquetFile(path).read()
+        whole = pa.BufferReader(
+            path.read_bytes()
+        )  # small: arrow's threads, for reading too, would cost several times more
+        table = pq.ParquetFile(whole).read(use_threads=False)
         head = json.loads(table.schema.metadata[_KEY])
         names = tuple(head["columns"])
         columns = [table.column(1 + k).to_numpy().astype(np.float32) for k in range(len(names))]

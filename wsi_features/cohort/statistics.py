@@ -6,13 +6,14 @@ Statistician 37, 1983): a mean that is large beside the spread costs no digits.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from wsi_features.errors import BagError
 from wsi_features.store import FeatureStore, RawArray
 from wsi_features.store.raw import aligned_empty
 
@@ -39,10 +40,12 @@ class FeatureStatistics:
 def feature_statistics(stores: Iterable[tuple[FeatureStore, npt.NDArray[np.bool_]]]) -> FeatureStatistics:
     """Statistics of the rows (n,) of each store that are marked; rows that are not valid never count.
 
-    Raises StoreError where a chunk cannot be read or its checksum differs.
+    Raises BagError where stores differ in width, and StoreError where a chunk cannot be read or its checksum differs.
     """
-    total = _Moments.none(0)
+    total, one = _Moments.none(0), None
     for store, used in stores:
+        one = store if one is None else one
+        one_width((one, store))
         marked = used & store.valid
         total = total if total.n else _Moments.none(store.dim)
         for start, values in _chunks(store.raw_features):
@@ -52,6 +55,14 @@ def feature_statistics(stores: Iterable[tuple[FeatureStore, npt.NDArray[np.bool_
                 total = total.joined(_Moments.of(block)) if len(block) else total
     spread = np.sqrt(total.squares / total.n) if total.n else np.full_like(total.mean, np.nan)
     return FeatureStatistics(total.n, total.mean, spread, total.least, total.most)
+
+
+def one_width(stores: Sequence[FeatureStore]) -> int:
+    """The width of all stores' features; 0 where there are none. Raises BagError for the first that has another."""
+    for store in stores:
+        if store.dim != stores[0].dim:
+            raise BagError.width(store.provenance.slide_id, store.dim, stores[0].dim)
+    return stores[0].dim if stores else 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)

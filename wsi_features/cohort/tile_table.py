@@ -1,69 +1,152 @@
-"""One table of all tiles of a cohort: whose each is, where it lies, what was measured, and whether it is kept.
+"""One table of all tiles of a cohort: whose each is, where it lies, what was measured, marked or listed of it.
 
-One row group a slide, written as it is made, so that a cohort of any size fits into memory.
+The table is made slide by slide when it is asked for, so that a cohort of any size fits into memory. Row `row` of a
+tile is the same of its slide's store.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from wsi_features.cohort.keep import kept_rows
+from wsi_features.cohort.manifest import ManifestRow
+from wsi_features.cohort.marks import marks_named
+from wsi_features.cohort.outputs import Outputs
+from wsi_features.cohort.relatives import tile_columns
 from wsi_features.files import replacing
 from wsi_features.store import FeatureStore
 
-FIXED = ("slide_id", "row", "x", "y", "column", "line", "valid", "keep")
-"""Before the measured columns: the slide; row of its store; level-0 pixels; place in the grid; readable; used."""
+TEXTS = ("slide_id", "patient_id", "stain", "block")
+"""Of the manifest; null where it says nothing."""
 
-Marked = tuple[FeatureStore, npt.NDArray[np.bool_]]
+FIXED = (*TEXTS, "row", "x", "y", "column", "line", "valid", "keep")
+"""Before all others: the slide; row of its store; level-0 pixels; place in the grid; readable; used."""
+
+Columns = dict[str, npt.NDArray[Any]]
 
 
-def write_tile_table(path: Path, stores: Iterable[Marked], names: Sequence[str]) -> int:
-    """Write the Parquet file at `path` whole or not at all, and say how many rows it has.
+@dataclass(frozen=True, slots=True, eq=False)
+class TileTable:
+    """The tiles of `slides`, each with its row of the manifest and its store.
 
-    `stores` come with the rows (n,) that are kept; `names` are the measured columns, NaN where a slide has none of that
-    name. A measured column named like one of `FIXED` is `measured:NAME`.
+    `keep` names the keep marks, those of the last run unless given. `marks` are further marks whose columns are joined
+    as `NAME:column`, and `listed` adds what the tiles' source said of them and no store holds (names, big numbers).
+    A measured or listed column named like one of `FIXED` is `measured:NAME` or `listed:NAME`.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
 
-    fields = [_field(pa, name) for name in (*FIXED, *map(_measured, names))]
-    rows = 0
-    with replacing(path) as temporary, pq.ParquetWriter(temporary, pa.schema(fields)) as writer:
-        for table in _tables(pa, pa.schema(fields), stores, names):
-            writer.write_table(table, row_group_size=max(1, len(table)))
-            rows += len(table)
-    return rows
+    out: Outputs
+    slides: tuple[tuple[ManifestRow, Path], ...]
+    keep: str | None = None
+    marks: tuple[str, ...] = ()
+    listed: bool = False
+
+    def schema(self) -> Any:
+        """The pyarrow schema. Reads the attributes of all stores, and of marks and lists what is asked for.
+
+        Raises StoreError, and ArtifactError where marks or a list are not there, damaged or not clear.
+        """
+        import pyarrow as pa
+
+        return pa.schema([*(_fixed_field(pa, name) for name in FIXED), *_further_fields(pa, self)])
+
+    def reader(self) -> Any:
+        """A pyarrow RecordBatchReader, a batch a slide: what polars, DuckDB and pyarrow read without having all of it."""
+        import pyarrow as pa
+
+        schema = self.schema()
+        return pa.RecordBatchReader.from_batches(schema, (_batch(pa, schema, self, *slide) for slide in self.slides))
+
+    def read(self) -> Any:
+        """All of it as one pyarrow Table; `.to_pandas()` where pandas is installed."""
+        return self.reader().read_all()
+
+    def write(self, path: str | Path) -> int:
+        """Write one Parquet file, a row group a slide, whole or not at all, and say how many rows it has."""
+        import pyarrow.parquet as pq
+
+        rows, reader = 0, self.reader()
+        with replacing(Path(path)) as temporary, pq.ParquetWriter(temporary, reader.schema) as writer:
+            for batch in reader:
+                if len(batch):
+                    writer.write_batch(batch, row_group_size=len(batch))
+                rows += len(batch)
+        return rows
 
 
-def column_names(stores: Iterable[FeatureStore]) -> tuple[str, ...]:
-    """All names of measured columns, in the order in which they first occur."""
-    return tuple(dict.fromkeys(chain.from_iterable(store.attributes["column_names"] for store in stores)))
+def _batch(pa: Any, schema: Any, table: TileTable, row: ManifestRow, path: Path) -> Any:
+    store = FeatureStore.open(path)
+    n = len(store)
+    texts = [_repeated(pa, getattr(row, name), n) for name in TEXTS]
+    keep = kept_rows(table.out, store, table.keep)
+    fixed = (np.arange(n, dtype=np.int32), *store.coords.T, *store.grid.T, store.valid, keep)
+    found = _measured(store) | _further(table, store)
+    others = [_array(pa, found.get(field.name), field.type, n) for field in list(schema)[len(FIXED) :]]
+    arrays = [*texts, *(pa.array(np.ascontiguousarray(values)) for values in fixed), *others]
+    return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
-def _tables(pa: Any, schema: Any, stores: Iterable[Marked], names: Sequence[str]) -> Iterator[Any]:
-    for store, keep in stores:
-        n = len(store)
-        columns = store.columns
-        nothing = np.full(n, np.nan, np.float32)
-        slide = pa.DictionaryArray.from_arrays(np.zeros(n, np.int32), [store.provenance.slide_id])
-        fixed = (np.arange(n, dtype=np.int32), *store.coords.T, *store.grid.T, store.valid, keep)
-        measured = (columns.get(name, nothing) for name in names)
-        arrays = [np.ascontiguousarray(values) for values in (*fixed, *measured)]
-        yield pa.Table.from_arrays([slide, *map(pa.array, arrays)], schema=schema)
+def _measured(store: FeatureStore) -> Columns:
+    return {_own_name("measured", name): values for name, values in store.columns.items()}
 
 
-def _field(pa: Any, name: str) -> Any:
-    if name == "slide_id":
+def _further(table: TileTable, store: FeatureStore) -> Columns:
+    """Of marks and lists, by the names that they have in the table."""
+    found: Columns = {}
+    for name in table.marks:
+        marks = marks_named(table.out, store, name)
+        found |= {f"{name}:{column}": marks.values[:, k] for k, column in enumerate(marks.columns)}
+    if table.listed:
+        held = store.attributes["column_names"]
+        listed = tile_columns(table.out, store)
+        found |= {_own_name("listed", name): values for name, values in listed.items() if name not in held}
+    return found
+
+
+def _further_fields(pa: Any, table: TileTable) -> Iterator[Any]:
+    """One field a name, in the order in which they first occur, of a type that holds the values of all slides."""
+    measured: dict[str, None] = {}
+    kinds: dict[str, list[np.dtype[Any]]] = {}
+    for _, path in table.slides:
+        store = FeatureStore.open(path)
+        measured |= dict.fromkeys(_own_name("measured", name) for name in store.attributes["column_names"])
+        for name, values in _further(table, store).items():
+            kinds.setdefault(name, []).append(values.dtype)
+    yield from (pa.field(name, pa.float32()) for name in measured)
+    yield from (pa.field(name, _type_of(pa, found)) for name, found in kinds.items())
+
+
+def _type_of(pa: Any, kinds: Sequence[np.dtype[Any]]) -> Any:
+    if any(kind.kind not in "biuf" for kind in kinds):
+        return pa.string()
+    return pa.from_numpy_dtype(np.result_type(*kinds))
+
+
+def _array(pa: Any, values: npt.NDArray[Any] | None, kind: Any, n: int) -> Any:
+    """A column of one slide; null where it has none, and NaN where it has none of measured or marked numbers."""
+    if values is None:
+        return pa.array(np.full(n, np.nan, np.float32)) if kind == pa.float32() else pa.nulls(n, kind)
+    if kind == pa.string():
+        return pa.array([str(value) for value in values.tolist()], kind)
+    return pa.array(np.ascontiguousarray(values)).cast(kind)
+
+
+def _repeated(pa: Any, text: str, n: int) -> Any:
+    """One text in n rows, held once; null where it is empty."""
+    places = pa.array(np.zeros(n, np.int32)) if text else pa.nulls(n, pa.int32())
+    return pa.DictionaryArray.from_arrays(places, pa.array([text] if text else [], pa.string()))
+
+
+def _fixed_field(pa: Any, name: str) -> Any:
+    if name in TEXTS:
         return pa.field(name, pa.dictionary(pa.int32(), pa.string()))
-    if name in {"valid", "keep"}:
-        return pa.field(name, pa.bool_())
-    return pa.field(name, pa.int32() if name in FIXED else pa.float32())
+    return pa.field(name, pa.bool_() if name in {"valid", "keep"} else pa.int32())
 
 
-def _measured(name: str) -> str:
-    return f"measured:{name}" if name in FIXED else name
+def _own_name(kind: str, name: str) -> str:
+    return f"{kind}:{name}" if name in FIXED else name

@@ -10,6 +10,7 @@
     │   ├── AnnotationError         annotations
     │   ├── CoordinatesError        coordinates
     │   ├── ImportedFileError       imported_file
+    │   ├── CompareError            incomparable
     │   ├── SegmentationError       tissue
     │   ├── TissueModelSlideError   tissue
     │   ├── StainFitError           stain_fit
@@ -31,13 +32,14 @@
         ├── PromptError             prompts
         ├── CurationError           curation
         ├── ExportError             export
+        ├── CompareRequestError     compare
         ├── ImportedError           import
         ├── LabelError              labels
         ├── BagError                bags
         ├── SplitError              split
         ├── TrainingError           training
-        ├── ScoreTableError         score_table
         ├── TrainingFolderError     training
+        ├── ScoreTableError         score_table
         ├── HeatMapError            heatmap
         ├── TissueModelError        tissue_model
         └── EncoderError            encoder
@@ -57,6 +59,7 @@ The second column is the reason code that records and status tables carry.
 
 from wsi_features.errors.base import SlideError, UsageError, WsiFeaturesError, one_line
 from wsi_features.errors.cohort import ConfigError, ManifestError, OutputError, ThresholdError, manifest_problem
+from wsi_features.errors.compare import CompareError, CompareRequestError
 from wsi_features.errors.coordinates import CoordinatesError
 from wsi_features.errors.curation import CurationError
 from wsi_features.errors.encoders import (
@@ -90,6 +93,8 @@ __all__ = [
     "BagError",
     "CardError",
     "ClaimedError",
+    "CompareError",
+    "CompareRequestError",
     "ConfigError",
     "CoordinatesError",
     "CrashError",

@@ -98,6 +98,13 @@ class OutputError(UsageError):
         return cls(f"the output folder {path!r} cannot be made or written ({why}). Choose another --out.")
 
     @classmethod
+    def no_feature_set(cls, path: str, wanted: str | None, there: Sequence[str]) -> OutputError:
+        """The last run wrote none, or none is named so."""
+        what = "the last run wrote no features" if wanted is None else f"no feature set begins with {wanted!r}"
+        remedy = f"Choose one by its name: {', '.join(there)}" if there else "Embed its slides first"
+        return cls(f"{path!r}: {what}. {remedy}.")
+
+    @classmethod
     def ambiguous(cls, path: str, choices: Sequence[str]) -> OutputError:
         """Several feature sets, and none was chosen."""
         return cls(f"{path!r} holds several feature sets: {', '.join(choices)}. Choose one by its name.")

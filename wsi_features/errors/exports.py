@@ -37,6 +37,11 @@ class ExportError(UsageError):
         )
 
     @classmethod
+    def no_parquet(cls, path: str) -> ExportError:
+        """A table under a name that says another kind of file."""
+        return cls(f"the table of tiles is Parquet, and {path!r} says otherwise. Give a name that ends in .parquet.")
+
+    @classmethod
     def unwritable(cls, path: str, why: str) -> ExportError:
         """No permission, no space."""
         return cls(f"the export folder {path!r} cannot be written ({why}). Choose another --out, or make room.")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from wsi_features.errors.base import UsageError
@@ -63,6 +64,13 @@ class LabelError(UsageError):
             f"class {found!r} is not one of those with bags ({_some(classes)}). Correct `classes` or the labels."
         )
 
+    @classmethod
+    def no_classes(cls, task: str | None) -> LabelError:
+        """Weights of what is no class."""
+        return cls(
+            f"weights are of classes, and the labels are {task or 'absent'}. Open the data set with `mil.classification` labels."
+        )
+
 
 class BagError(UsageError):
     """Slides that make no bags as asked."""
@@ -74,14 +82,14 @@ class BagError(UsageError):
         """Nobody says whose slide it is."""
         return cls(
             f"slide {slide_id!r} has no patient_id. Fill that column of the manifest or of the label table, or use slides: "
-            "unit='slide', by='slide_id'."
+            "unit='slide', by='slide_id' (`--group slide_id`)."
         )
 
     @classmethod
-    def other_patient(cls, slide_id: str, manifest: str, table: str) -> BagError:
+    def contradiction(cls, slide_id: str, what: str, manifest: str, table: str) -> BagError:
         """Two sources that disagree."""
         return cls(
-            f"slide {slide_id!r} is of patient {manifest!r} in the manifest and {table!r} in the label table. Correct one."
+            f"slide {slide_id!r} is of {what} {manifest!r} in the manifest and {table!r} in the label table. Correct one."
         )
 
     @classmethod
@@ -100,11 +108,12 @@ class BagError(UsageError):
         )
 
     @classmethod
-    def nothing(cls, out: str, left_out: int) -> BagError:
-        """No bag at all."""
+    def nothing(cls, out: str, left_out: Mapping[str, str]) -> BagError:
+        """No bag at all; `left_out` says of slides and patients why."""
+        why = ", ".join(f"{count} have {reason}" for reason, count in Counter(left_out.values()).items())
         return cls(
-            f"{out!r} gives no bag: {left_out} slides or patients were left out. Loosen the filters, or give labels of "
-            "slides that have features."
+            f"{out!r} gives no bag: of its slides and patients {why or 'there are none'}. Loosen the filters, or give labels "
+            "of slides that have features."
         )
 
     @classmethod

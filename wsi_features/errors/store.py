@@ -33,10 +33,12 @@ class ArtifactError(SlideError):
         return cls(f"slide {slide_id!r}: {what} {path!r} cannot be read ({why}). Delete it and run its stage again.")
 
     @classmethod
-    def unclear_marks(cls, slide_id: str, name: str, found: Sequence[str]) -> ArtifactError:
-        """No marks of that name, or several."""
-        there = f"there are {', '.join(found)}" if found else "it has none; `wsi-features quality OUT` makes some"
-        return cls(f"slide {slide_id!r}: keep marks {name!r} are not one folder; {there}. Give the whole name of one.")
+    def unclear_marks(cls, slide_id: str, kind: str, name: str, found: Sequence[str]) -> ArtifactError:
+        """No marks of that name, and of that kind where one is given, or several."""
+        none = "it has none" + ("; `wsi-features quality OUT` makes some" if kind == "keep" else "")
+        there = f"there are {', '.join(found)}" if found else none
+        what = f"{kind} marks".strip()
+        return cls(f"slide {slide_id!r}: {what} {name!r} are not one folder; {there}. Give the whole name of one.")
 
 
 class StorageError(WsiFeaturesError):

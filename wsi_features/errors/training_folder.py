@@ -25,10 +25,17 @@ class TrainingFolderError(UsageError):
         )
 
     @classmethod
+    def in_training(cls, path: str, training: str) -> TrainingFolderError:
+        """The models that are used would be replaced."""
+        return cls(
+            f"{path!r} lies in the training {training!r}, whose models are used. Give --out a folder of its own."
+        )
+
+    @classmethod
     def occupied(cls, path: str, what: str) -> TrainingFolderError:
         """Another result lies there."""
         return cls(
-            f"{path!r} holds a {what} of other features, labels or settings. Give another --out, or replace it with "
+            f"{path!r} holds {what} of other features, labels or settings. Give another --out, or replace it with "
             "--overwrite."
         )
 

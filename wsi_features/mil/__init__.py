@@ -7,6 +7,7 @@
     bags = mil.BagDataset.open(cohort, labels, mil.BagRecipe(max_tiles=4096))
     split = mil.grouped_split(bags.groups(), strata=bags.strata())
     loaders = mil.PartLoaders.of(bags, split, mil.Loading(batch_size=8, workers=4))
+    train = loaders.train_loader()  # each pass over it is the next epoch
     result = mil.cross_validated(bags, mil.TrainingRecipe(model="abmil"))
 
 torch is imported when a data set is made, and lightning by `data_module` only.

@@ -20,7 +20,7 @@ Rows = npt.NDArray[np.int64]
 class Bag:
     """n tiles. Row i of every array belongs to one tile, which is row `rows[i]` of the store of `slide_ids[slide[i]]`.
 
-    `features` (n, d) as stored, float16 or float32; `coords` int32 (n, 2) level-0 x, y; `grid` int32 (n, 2) column, row;
+    `features` (n, d) as stored, float16 or float32 (float32 where slides differ in that); `coords` int32 (n, 2) level-0 x, y; `grid` int32 (n, 2) column, row;
     `slide` int32 (n,); `rows` int64 (n,); `columns` float32 (n, c) named by `column_names`. `stains` and `blocks` are of
     the slides. `label` is as the data set's labels say; None without labels.
     """
@@ -82,15 +82,11 @@ class BagSlides:
 def read_bag(bag: BagSlides, rows: Sequence[Rows], columns: tuple[str, ...] = (), verify: Verify = "first") -> Bag:
     """The rows `rows[k]` of each slide, one after the other, read straight into one array. Raises StoreError."""
     ends = np.cumsum([0, *map(len, rows)])
-    first = bag.slides[0].features
-    features = aligned_empty((int(ends[-1]), *first.shape[1:]), first.dtype)
+    dtype = np.result_type(*(slide.features.dtype for slide in bag.slides))
+    features = aligned_empty((int(ends[-1]), bag.slides[0].dim), dtype)
     placed: dict[str, list[npt.NDArray[Any]]] = {"coords": [], "grid": [], "columns": []}
     for k, slide in enumerate(bag.slides):
-        part = features[ends[k] : ends[k + 1]]
-        if len(rows[k]) == slide.count:
-            slide.features.read(part, verify)
-        else:
-            slide.features.rows(rows[k], part)
+        _read_rows(slide, rows[k], features[ends[k] : ends[k + 1]], verify)
         placed["coords"].append(slide.array("coords")[rows[k]])
         placed["grid"].append(slide.array("grid")[rows[k]])
         placed["columns"].append(_columns(slide, columns, rows[k]))
@@ -107,6 +103,14 @@ def read_bag(bag: BagSlides, rows: Sequence[Rows], columns: tuple[str, ...] = ()
         column_names=columns,
         label=bag.label,
     )
+
+
+def _read_rows(slide: SlideRows, rows: Rows, out: npt.NDArray[Any], verify: Verify) -> None:
+    stored = slide.features
+    target = out if stored.dtype == out.dtype else None
+    found = stored.read(target, verify) if len(rows) == slide.count else stored.rows(rows, target, verify)
+    if target is None:
+        out[...] = found
 
 
 def _columns(slide: SlideRows, wanted: tuple[str, ...], rows: Rows) -> npt.NDArray[np.float32]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from wsi_features.mil.bag import Bag, PatientBags
 from wsi_features.mil.labels import Task, label_columns
+from wsi_features.store.raw import aligned_empty
 
 if TYPE_CHECKING:
     import torch
@@ -27,17 +28,18 @@ def padded(bags: Sequence[Bag], task: Task | None = None, dtype: Dtype = "float3
     """Bags, b of them, as `features` (b, m, d) and `mask` bool (b, m), true where there is a tile; m is the longest bag.
 
     `coords` and `grid` int32 (b, m, 2), `slide` and `rows` (b, m), `columns` (b, m, c), `lengths` int64 (b,), and the
-    names; labels as `label_columns` says. MIL-Lab's models take `batch["features"]` as it is, attention `batch["mask"]`.
+    names; labels as `label_columns` says. The features of a single bag in its own type are not copied. MIL-Lab's models take `batch["features"]` as it is, attention `batch["mask"]`.
     """
     import torch
 
     longest = max(map(len, bags))
-    features = torch.empty((len(bags), longest, bags[0].features.shape[1]), dtype=getattr(torch, dtype))
+    features = _features(bags, [k * longest for k in range(len(bags) + 1)], dtype)
     lengths = torch.tensor([len(bag) for bag in bags])
-    batch: Batch = {"features": features, "mask": torch.arange(longest)[None, :] < lengths[:, None], "lengths": lengths}
-    for k, bag in enumerate(bags):
-        features[k, : len(bag)] = torch.from_numpy(bag.features)
-        features[k, len(bag) :] = 0
+    batch: Batch = {
+        "features": features.view(len(bags), longest, features.shape[1]),
+        "mask": torch.arange(longest)[None, :] < lengths[:, None],
+        "lengths": lengths,
+    }
     for name in _TILE_ARRAYS:
         first = getattr(bags[0], name)
         values = np.full((len(bags), longest, *first.shape[1:]), _PADDING[name], first.dtype)
@@ -57,9 +59,7 @@ def packed(bags: Sequence[Bag], task: Task | None = None, dtype: Dtype = "float3
     lengths = torch.tensor([len(bag) for bag in bags])
     offsets = torch.zeros(len(bags) + 1, dtype=torch.int64)
     torch.cumsum(lengths, 0, out=offsets[1:])
-    features = torch.empty((int(offsets[-1]), bags[0].features.shape[1]), dtype=getattr(torch, dtype))
-    for bag, start in zip(bags, offsets.tolist(), strict=False):
-        features[start : start + len(bag)] = torch.from_numpy(bag.features)
+    features = _features(bags, offsets.tolist(), dtype)
     owner = torch.repeat_interleave(torch.arange(len(bags)), lengths)
     batch: Batch = {"features": features, "bag": owner, "offsets": offsets, "lengths": lengths}
     for name in _TILE_ARRAYS:
@@ -91,6 +91,23 @@ def collate_of(
     if late_fusion:
         return partial(late, task=task, dtype=dtype, form=form)
     return partial(padded if form == "padded" else packed, task=task, dtype=dtype)
+
+
+def _features(bags: Sequence[Bag], bounds: Sequence[int], dtype: Dtype) -> torch.Tensor:
+    """The features of bag k in rows `bounds[k]` to `bounds[k + 1]`, with 0 behind them. A single bag's own memory where it fits."""
+    import torch
+
+    first = bags[0].features
+    if len(bags) == 1 and first.dtype.name == dtype:
+        return torch.from_numpy(first)
+    wanted = getattr(torch, dtype)
+    size = bounds[-1] * first.shape[1] * wanted.itemsize
+    # numpy asks for large pages, and torch does not: filling these takes a quarter of the time
+    rows = torch.from_numpy(aligned_empty((size,), np.dtype(np.uint8))).view(wanted).view(bounds[-1], first.shape[1])
+    for bag, start, end in zip(bags, bounds[:-1], bounds[1:], strict=True):
+        rows[start : start + len(bag)] = torch.from_numpy(bag.features)
+        rows[start + len(bag) : end] = 0
+    return rows
 
 
 def _names(bags: Sequence[Bag]) -> Batch:

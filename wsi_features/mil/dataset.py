@@ -18,11 +18,13 @@ from wsi_features.errors import BagError, LabelError
 from wsi_features.mil.bag import Bag, BagSlides, PatientBags, read_bag
 from wsi_features.mil.labels import Labels, Task, class_weights, strata
 from wsi_features.mil.sampling import Curves, drawn_rows
-from wsi_features.mil.slides import BagRecipe, SlideRows, slides_of
+from wsi_features.mil.slides import BagRecipe, SlideRows, is_wanted, rows_of, slides_of
 from wsi_features.mil.table import PATIENT, SLIDE, Table
 
 if TYPE_CHECKING:
     import torch
+
+NO_FEATURES, OTHER_STAIN = "no features", "another stain or block"
 
 
 def _shared_number() -> torch.Tensor:
@@ -36,7 +38,7 @@ def _shared_number() -> torch.Tensor:
 
 @dataclass(frozen=True, eq=False)
 class BagDataset:
-    """Bags of a cohort. `left_out` says of each slide or patient that gives no bag why. Made by `open`, or as a `part`.
+    """Bags of a cohort. `left_out` says why a slide, or a patient, is in no bag. Made by `open`, or as a `part`.
 
     `set_epoch` has the tiles of each bag drawn anew where the recipe draws any; workers that run on see it too.
     """
@@ -62,13 +64,13 @@ class BagDataset:
             raise BagError.not_late(chosen.unit)
         slides = slides_of(cohort, chosen, table)
         bags = _grouped(slides, chosen, labels)
-        left_out = {bag.bag_id: "no tiles" for bag in bags if not bag.used}
-        left_out |= {bag.bag_id: "no label" for bag in bags if labels is not None and bag.label is None}
-        if labels is not None:
-            left_out |= _unfound(labels, slides, chosen, str(cohort.out.root))
-        kept = tuple(bag for bag in bags if bag.bag_id not in left_out)
+        why = {bag.bag_id: _why_not(bag, labels) for bag in bags}
+        left_out = _absent(cohort, slides, chosen, labels, table) | {
+            name: reason for name, reason in why.items() if reason
+        }
+        kept = tuple(bag for bag in bags if not why[bag.bag_id])
         if not kept:
-            raise BagError.nothing(str(cohort.out.root), len(left_out))
+            raise BagError.nothing(str(cohort.out.root), left_out)
         return cls(kept, chosen, labels.task if labels else None, labels.names if labels else (), left_out)
 
     def __len__(self) -> int:
@@ -76,7 +78,7 @@ class BagDataset:
 
     def __getitem__(self, item: int) -> Bag | PatientBags:
         """Bag number `item`; of a patient's slides one by one where the recipe fuses late. Raises IndexError, StoreError."""
-        bag, recipe, epoch = self.bags[item], self.recipe, int(self._epoch)
+        bag, recipe, epoch = self.bags[item], self.recipe, self.epoch
         if not recipe.late:
             return read_bag(bag, drawn_rows(bag, recipe, epoch, self._curves), recipe.columns, recipe.verify)
         of_slides = [
@@ -85,6 +87,11 @@ class BagDataset:
         ]
         return PatientBags(bag.bag_id, tuple(of_slides), bag.label)
 
+    @property
+    def epoch(self) -> int:
+        """Which draws items give."""
+        return int(self._epoch)
+
     def set_epoch(self, epoch: int) -> None:
         """The draws that items give from now on, in this process and in workers that share its memory."""
         self._epoch.fill_(epoch)
@@ -92,9 +99,13 @@ class BagDataset:
     def part(self, items: Iterable[int], **changes: Any) -> BagDataset:
         """Some of the bags, in the order given, with an epoch of their own; `changes` are fields of the recipe.
 
-        `dataset.part(split.val, max_tiles=None)` validates on whole bags.
+        `items` are their numbers, or one true or false for each bag. `dataset.part(split.val, max_tiles=None)` validates
+        on whole bags.
         """
-        bags = tuple(self.bags[k] for k in np.asarray(list(items), np.int64))
+        wanted = np.asarray(list(items))
+        if wanted.dtype == np.bool_:
+            wanted = np.arange(len(self))[wanted]
+        bags = tuple(self.bags[k] for k in wanted.astype(np.int64))
         recipe = BagRecipe.model_validate(self.recipe.model_dump() | changes)
         return replace(self, bags=bags, recipe=recipe, _epoch=_shared_number(), _curves=Curves())
 
@@ -126,6 +137,8 @@ class BagDataset:
 
     def class_weights(self, beta: float | None = None) -> npt.NDArray[np.float32]:
         """Weights of the classes for a loss, (classes,), of the bags of this part. Raises LabelError."""
+        if self.task != "classification":
+            raise LabelError.no_classes(self.task)
         labels = np.array([bag.label for bag in self.bags], np.int64)
         return class_weights(labels, self.names, beta)
 
@@ -154,13 +167,34 @@ def _label(name: str, slides: Sequence[SlideRows], labels: Labels | None) -> Any
     return next(iter(found), None)
 
 
-def _unfound(labels: Labels, slides: Sequence[SlideRows], recipe: BagRecipe, out: str) -> dict[str, str]:
-    """Labels of slides or patients that are not there. Raises LabelError unless they may be left out."""
-    there = {slide.slide_id if labels.key == SLIDE else slide.patient_id for slide in slides}
-    absent = [name for name in labels.values if name not in there]
-    if absent and recipe.missing == "refuse":
-        raise LabelError.without_features(absent, "slides" if labels.key == SLIDE else "patients", out)
-    return dict.fromkeys(absent, "no features")
+def _why_not(bag: BagSlides, labels: Labels | None) -> str:
+    """Why there is no such bag; empty where there is."""
+    if labels is not None and bag.label is None:
+        return "no label"
+    return "" if bag.used else "no tiles"
+
+
+def _absent(
+    cohort: Cohort, slides: Sequence[SlideRows], recipe: BagRecipe, labels: Labels | None, table: Table | None
+) -> dict[str, str]:
+    """Slides, and what has labels, that are in no bag, with why. Raises LabelError for labels that need features."""
+    rows, there = rows_of(cohort, table), {slide.slide_id for slide in slides}
+    why = {
+        row.slide_id: NO_FEATURES if is_wanted(row, recipe) else OTHER_STAIN
+        for row in rows
+        if row.slide_id not in there
+    }
+    if labels is None:
+        return why
+    known = {
+        row.slide_id if labels.key == SLIDE else row.patient_id for row in rows if why.get(row.slide_id) != NO_FEATURES
+    }
+    unknown = [name for name in labels.values if name not in known]
+    if unknown and recipe.missing == "refuse":
+        raise LabelError.without_features(
+            unknown, "slides" if labels.key == SLIDE else "patients", str(cohort.out.root)
+        )
+    return why | dict.fromkeys(unknown, NO_FEATURES)
 
 
 def _group(bag: BagSlides, by: str, table: Table | None) -> str:

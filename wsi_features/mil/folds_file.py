@@ -24,31 +24,43 @@ _OTHER_NAMES = {"training": "train", "validation": "val", "valid": "val", "dev":
 _VAL_SHARE = 0.15
 
 
-def folds_of(
-    path: str | Path, dataset: BagDataset, groups: Mapping[str, Sequence[str]], seed: int = 0
-) -> tuple[list[Split], dict[str, str]]:
-    """The folds in the file, as numbers of the data set's bags, and why bags are in none of them.
+def folds_of(path: str | Path, dataset: BagDataset, groups: Mapping[str, Sequence[str]], seed: int = 0) -> list[Split]:
+    """The folds in the file, as numbers of the data set's bags; a bag may be in none of them, see `not_in_folds`.
 
     `groups` are names (bags,) that no fold may divide, by what they are: {"patient_id": dataset.groups()}. Where a fold
     names nobody for validation, some of its training groups are drawn with `seed`. Raises SplitError for a patient or
     group in two parts, a bag that two folds test, a word that is no part, and a part without a bag; LabelError for an
     unreadable table.
     """
+    columns, words = _parts(path, dataset)
+    splits = [
+        _split(str(path), column, parts, dataset, groups, seed) for column, parts in zip(columns, words, strict=True)
+    ]
+    tests = np.bincount([k for split in splits for k in split.test], minlength=len(dataset))
+    if tests.max() > 1:
+        raise SplitError.tested_twice(str(path), dataset.ids[int(np.argmax(tests))])
+    return splits
+
+
+def not_in_folds(path: str | Path, dataset: BagDataset) -> dict[str, str]:
+    """The bags that no fold of the file names, and that as a reason. Raises as `folds_of` does."""
+    _, words = _parts(path, dataset)
+    return {
+        name: f"not in {Path(path).name}"
+        for name, parts in zip(dataset.ids, zip(*words, strict=True), strict=True)
+        if not any(parts)
+    }
+
+
+def _parts(path: str | Path, dataset: BagDataset) -> tuple[list[str], list[list[str]]]:
+    """Of each fold its column, and the part of each bag; empty where it has none."""
     table = read_table(path)
     columns = sorted(filter(_NUMBERED.fullmatch, table.columns), key=lambda name: int(name.rpartition("_")[2]))
     of_bags = [_of_bags(table, dataset, column) for column in columns or [COLUMN]]
     words = [[_OTHER_NAMES.get(word.lower(), word.lower()) for word in bags] for bags in of_bags]
     if not columns and not set(words[0]) <= {"", *PARTS}:
-        words = list(_in_turn(table.path, of_bags[0]))
-    splits = [
-        _split(table.path, column, parts, dataset, groups, seed)
-        for column, parts in zip(columns or [COLUMN] * len(words), words, strict=True)
-    ]
-    tests = np.bincount([k for split in splits for k in split.test], minlength=len(dataset))
-    if tests.max() > 1:
-        raise SplitError.tested_twice(table.path, dataset.ids[int(np.argmax(tests))])
-    used = {int(k) for split in splits for items in split.parts().values() for k in items}
-    return splits, {name: f"not in {Path(path).name}" for k, name in enumerate(dataset.ids) if k not in used}
+        words = _in_turn(table.path, of_bags[0])
+    return columns or [COLUMN] * len(words), words
 
 
 def _of_bags(table: Table, dataset: BagDataset, column: str) -> list[str]:

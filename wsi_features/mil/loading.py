@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -12,6 +12,7 @@ from wsi_features.mil.collate import Dtype, Form, collate_of
 from wsi_features.mil.dataset import BagDataset
 from wsi_features.mil.splits import Split
 from wsi_features.mil.table import PATIENT, SLIDE, Table
+from wsi_features.mil.threads import thread_loader
 from wsi_features.mil.tiles import TileBatches, TileDataset, tensors
 
 if TYPE_CHECKING:
@@ -23,37 +24,38 @@ class Loading:
     """How bags are loaded; nothing of it changes which tiles a bag holds.
 
     `balanced` training takes as many bags an epoch, but draws them so that each class is as frequent (bags of a rare one
-    come more than once). `start` is how workers begin; torch's choice unless given.
+    come more than once). Workers are threads of this process, or with `start` processes that begin so; see `threads`.
     """
 
     batch_size: int = 1
     workers: int = 0
     form: Form = "padded"
     dtype: Dtype = "float32"
-    start: Literal["fork", "spawn", "forkserver"] | None = None
+    start: Literal["threads", "fork", "spawn", "forkserver"] = "threads"
     pin_memory: bool = False
     balanced: bool = False
 
 
 @dataclass(eq=False)
 class EpochOrder:
-    """A sampler over a data set of bags: in order, or shuffled, or drawn class by class, by the recipe's seed and the epoch.
+    """A sampler over a data set of bags: shuffled, or drawn class by class, by the recipe's seed and the epoch.
 
-    `set_epoch`, which Lightning calls, also has the tiles of the bags drawn anew.
+    Each pass is the next epoch of the data set, whose tiles are drawn anew with it, unless `set_epoch` said which one it is;
+    Lightning does.
     """
 
     data: BagDataset
-    shuffle: bool
     balanced: bool = False
-    epoch: int = 0
+    _passed: bool = field(default=False, init=False, repr=False)
 
     def __len__(self) -> int:
         return len(self.data)
 
     def __iter__(self) -> Iterator[int]:
-        if not self.shuffle:
-            return iter(range(len(self.data)))
-        rng = np.random.default_rng((self.data.recipe.seed, self.epoch))
+        if self._passed:
+            self.set_epoch(self.data.epoch + 1)
+        self._passed = True
+        rng = np.random.default_rng((self.data.recipe.seed, self.data.epoch))
         strata = self.data.strata() if self.balanced else None
         if strata is None:
             return iter(rng.permutation(len(self.data)).tolist())
@@ -62,37 +64,21 @@ class EpochOrder:
 
     def set_epoch(self, epoch: int) -> None:
         """The order and the tiles of the next pass."""
-        self.epoch = epoch
+        self._passed = False
         self.data.set_epoch(epoch)
 
 
 def bag_loader(data: BagDataset, loading: Loading | None = None, *, shuffle: bool = False) -> DataLoader[Any]:
-    """Batches of bags as dicts of tensors. Call `loader.sampler.set_epoch(epoch)` before each epoch; Lightning does."""
-    from torch.utils.data import DataLoader
-
+    """Batches of bags as dicts of tensors: shuffled, an epoch a pass (`EpochOrder`), or in order with the same tiles each time."""
     how = loading or Loading()
     collate = collate_of(data.task, late_fusion=data.recipe.late, form=how.form, dtype=how.dtype)
-    return DataLoader(
-        data,  # type: ignore[arg-type]  # it has length and items, and is not made of torch
-        batch_size=how.batch_size,
-        sampler=EpochOrder(data, shuffle, how.balanced),
-        collate_fn=collate,
-        **_workers(how),
-    )
+    order = EpochOrder(data, how.balanced) if shuffle else None
+    return _loader(data, how, batch_size=how.batch_size, sampler=order, collate_fn=collate)
 
 
 def tile_loader(data: TileDataset, order: TileBatches, loading: Loading | None = None) -> DataLoader[Any]:
     """Batches of tiles as dicts of tensors, of the size that `order` says, which also has `set_epoch`."""
-    from torch.utils.data import DataLoader
-
-    how = loading or Loading()
-    return DataLoader(
-        _ByBatch(data),  # type: ignore[arg-type]  # as above
-        batch_size=None,
-        sampler=order,
-        collate_fn=tensors,  # type: ignore[arg-type]  # an item is a batch, so it is given no list
-        **_workers(how),
-    )
+    return _loader(_ByBatch(data), loading or Loading(), batch_size=None, sampler=order, collate_fn=tensors)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -177,11 +163,17 @@ class _ByBatch:
         return self.tiles.__getitems__(items)
 
 
-def _workers(how: Loading) -> dict[str, Any]:
+def _loader(data: Any, how: Loading, **order: Any) -> DataLoader[Any]:
+    from torch.utils.data import DataLoader
+
+    if how.workers and how.start == "threads":
+        return thread_loader(data, how.workers, pin_memory=how.pin_memory, **order)
     some = how.workers > 0
-    return {
-        "num_workers": how.workers,
-        "pin_memory": how.pin_memory,
-        "persistent_workers": some,
-        "multiprocessing_context": how.start if some else None,
-    }
+    return DataLoader(
+        data,
+        num_workers=how.workers,
+        pin_memory=how.pin_memory,
+        persistent_workers=some,
+        multiprocessing_context=how.start if some else None,
+        **order,
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
+from threading import Lock
 
 import numpy as np
 import numpy.typing as npt
@@ -22,21 +23,24 @@ class Curves:
     def __init__(self) -> None:
         self._found: dict[str, Spread] = {}
         self._tiles = 0
+        self._lock = Lock()
 
     def of(self, slide: SlideRows) -> Spread:
         """The curve through the tiles of a slide that are used; position k of it is `slide.rows[k]`."""
-        found = self._found.pop(slide.slide_id, None)
+        found = self._found.get(slide.slide_id)
         if found is None:
             found = spread_of(slide.array("grid")[slide.rows])
-            self._tiles += slide.used
-        self._found[slide.slide_id] = found  # the latest last
-        while self._tiles > CACHED_TILES and len(self._found) > 1:
-            oldest = next(iter(self._found))
-            self._tiles -= len(self._found.pop(oldest).order)
+        with self._lock:
+            if self._found.pop(slide.slide_id, None) is None:
+                self._tiles += slide.used
+            self._found[slide.slide_id] = found  # the latest last
+            while self._tiles > CACHED_TILES and len(self._found) > 1:
+                oldest = next(iter(self._found))
+                self._tiles -= len(self._found.pop(oldest).order)
         return found
 
-    def __getstate__(self) -> dict[str, object]:
-        return {"_found": {}, "_tiles": 0}
+    def __reduce__(self) -> tuple[type[Curves], tuple[()]]:
+        return Curves, ()
 
 
 def draw_seed(seed: int, epoch: int, bag_id: str) -> int:

@@ -15,15 +15,15 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from wsi_features.cohort.cohort import Cohort
-from wsi_features.cohort.keep import kept_columns, kept_rows
+from wsi_features.cohort.cohort import OPENERS, Cohort
+from wsi_features.cohort.keep import Recorded, kept_columns, kept_rows, last_run
+from wsi_features.cohort.manifest import ManifestRow
 from wsi_features.errors import BagError, StoreError
 from wsi_features.mil.table import PATIENT, SLIDE, Table
 from wsi_features.recipe import Recipe
 from wsi_features.store import FeatureStore, RawArray, Verify, raw_array
 
-_OPENERS = 8
-"""Stores that are opened at once: small files, which network file systems are slow to give."""
+_BLOCK = "block"
 
 
 class BagRecipe(Recipe):
@@ -44,9 +44,10 @@ class BagRecipe(Recipe):
         {}, description="Further thresholds: {column: {min: low, max: high}}, both ends included"
     )
     stains: tuple[str, ...] = Field((), description="Only slides of these stains, as the manifest names them")
+    blocks: tuple[str, ...] = Field((), description="Only slides of these blocks, likewise")
     columns: tuple[str, ...] = Field((), description="Measured columns that bags carry")
     missing: Literal["refuse", "leave_out"] = Field("refuse", description="What becomes of labels without features")
-    verify: Verify = Field("first", description="When checksums are compared of chunks that are read whole")
+    verify: Verify = Field("first", description="When checksums are compared, of chunks of which half or more is read")
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,35 +92,36 @@ def slides_of(cohort: Cohort, recipe: BagRecipe, table: Table | None = None) -> 
     A `patient_id` or `block` of `table`, where it is of slides, fills what the manifest leaves empty. Raises BagError,
     StoreError, and ArtifactError where marks are damaged or not clear.
     """
-    wanted = [
-        row.slide_id
-        for row in cohort.manifest
-        if (not recipe.stains or row.stain in recipe.stains) and cohort.has(row.slide_id)
-    ]
-    by_slide = table if table is not None and table.key == SLIDE else None
-    with ThreadPoolExecutor(_OPENERS, "open") as executor:
-        found = tuple(executor.map(partial(_slide_rows, cohort, recipe, by_slide, _patients(cohort, by_slide)), wanted))
+    wanted = [row for row in rows_of(cohort, table) if is_wanted(row, recipe)]
+    with ThreadPoolExecutor(OPENERS, "open") as executor:
+        opened = executor.map(partial(_slide_rows, cohort, recipe, last_run(cohort.out)), wanted)
+        found = tuple(slide for slide in opened if slide is not None)
     for slide in found:
         if slide.dim != found[0].dim:
             raise BagError.width(slide.slide_id, slide.dim, found[0].dim)
     return found
 
 
-def _slide_rows(
-    cohort: Cohort, recipe: BagRecipe, table: Table | None, patients: dict[str, tuple[str, str]], slide_id: str
-) -> SlideRows:
+def is_wanted(row: ManifestRow, recipe: BagRecipe) -> bool:
+    """Whether a slide is of the stains and blocks asked for."""
+    return (not recipe.stains or row.stain in recipe.stains) and (not recipe.blocks or row.block in recipe.blocks)
+
+
+def _slide_rows(cohort: Cohort, recipe: BagRecipe, last: Recorded, row: ManifestRow) -> SlideRows | None:
+    slide_id = row.slide_id
+    if not cohort.has(slide_id):
+        return None
     store = cohort.store(slide_id)
     for name in (*recipe.columns, *recipe.limits):
         if name not in store.attributes["column_names"]:
             raise BagError.no_column(slide_id, name, store.attributes["column_names"])
-    used = _used(cohort, store, recipe)
+    used = _used(cohort, store, recipe, last)
     count = int(used.sum())
-    patient, stain = patients[slide_id]
     return SlideRows(
         slide_id=slide_id,
-        patient_id=patient,
-        stain=stain,
-        block=table.get(slide_id, "block") if table else "",
+        patient_id=row.patient_id,
+        stain=row.stain,
+        block=row.block,
         path=store.path,
         count=len(store),
         dim=store.dim,
@@ -129,20 +131,29 @@ def _slide_rows(
     )
 
 
-def _used(cohort: Cohort, store: FeatureStore, recipe: BagRecipe) -> npt.NDArray[np.bool_]:
-    used = store.valid.copy() if recipe.marks == "" else kept_rows(cohort.out, store, recipe.marks) & store.valid
+def _used(cohort: Cohort, store: FeatureStore, recipe: BagRecipe, last: Recorded) -> npt.NDArray[np.bool_]:
+    used = store.valid.copy()
+    if recipe.marks != "":
+        used &= kept_rows(cohort.out, store, recipe.marks, last)
     if recipe.limits:
         _, values = kept_columns(store.columns, store.valid, dict(recipe.limits))
         used &= values[:, 0] == 1
     return np.asarray(used)
 
 
-def _patients(cohort: Cohort, table: Table | None) -> dict[str, tuple[str, str]]:
-    """Patient and stain of every slide. Raises BagError where manifest and table name different patients."""
-    found = {}
-    for row in cohort.manifest:
-        told = table.get(row.slide_id, PATIENT) if table else ""
-        if row.patient_id and told and row.patient_id != told:
-            raise BagError.other_patient(row.slide_id, row.patient_id, told)
-        found[row.slide_id] = (row.patient_id or told, row.stain)
-    return found
+def rows_of(cohort: Cohort, table: Table | None) -> list[ManifestRow]:
+    """The manifest, completed by a `table` of slides. Raises BagError where they name different patients or blocks."""
+    of_slides = table if table is not None and table.key == SLIDE else None
+    return [_completed(row, of_slides) for row in cohort.manifest]
+
+
+def _completed(row: ManifestRow, table: Table | None) -> ManifestRow:
+    """A row of the manifest with patient and block of the table where it has none. Raises BagError where they differ."""
+    if table is None:
+        return row
+    told = {PATIENT: table.get(row.slide_id, PATIENT), _BLOCK: table.get(row.slide_id, _BLOCK)}
+    for name, what in ((PATIENT, "patient"), (_BLOCK, "block")):
+        known = getattr(row, name)
+        if known and told[name] and known != told[name]:
+            raise BagError.contradiction(row.slide_id, what, known, told[name])
+    return row.model_copy(update={name: value for name, value in told.items() if value})

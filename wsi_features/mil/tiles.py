@@ -6,7 +6,7 @@ Rows are asked for in batches and read slide by slide, so that nothing is done a
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from math import ceil
 from typing import TYPE_CHECKING, Any
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 class TileDataset:
     """All tiles that the bags of a data set may hold, numbered through; a tile has its bag's label.
 
-    An item, or a list of them as DataLoader asks (`__getitems__`), is a dict of arrays: `features` (b, d) as stored,
-    `slide` int64 (b,) the place in `slide_ids`, `row` int64 (b,) of its store, and the labels.
+    An item, or a list of them as DataLoader asks (`__getitems__`), is a dict of arrays: `features` (b, d) as stored
+    (float32 where slides of the batch differ in that), `slide` int64 (b,) the place in `slide_ids`, `row` int64 (b,) of its store, and the labels.
     """
 
     slides: tuple[SlideRows, ...]
@@ -55,10 +55,11 @@ class TileDataset:
             raise IndexError(f"tiles are 0 to {len(self) - 1}; asked for {wanted.min()} to {wanted.max()}")
         slide = np.searchsorted(self.starts, wanted, side="right") - 1
         rows = np.empty(len(wanted), np.int64)
-        first = self.slides[0].features
-        features = aligned_empty((len(wanted), *first.shape[1:]), first.dtype)
+        of_batch = np.unique(slide).tolist()
+        dtype = np.result_type(*(self.slides[one].features.dtype for one in of_batch or [0]))
+        features = aligned_empty((len(wanted), self.slides[0].dim), dtype)
         order = np.argsort(wanted, kind="stable")
-        for one in np.unique(slide):
+        for one in of_batch:
             place = order[slice(*np.searchsorted(slide[order], [one, one + 1]))]
             rows[place] = self.slides[one].rows[wanted[place] - self.starts[one]]
             features[place] = self.slides[one].features.rows(rows[place])
@@ -83,7 +84,7 @@ class TileBatches:
     """Batches of tile numbers for DataLoader's `sampler` with `batch_size=None`: each tile once an epoch, in random order.
 
     Slides are taken in random order, `together` at a time, and their tiles mixed: a batch then touches so many stores at
-    most, and only their tile numbers are held. `set_epoch` draws anew.
+    most, and only their tile numbers are held. Each pass is the next epoch, unless `set_epoch` said which one it is.
     """
 
     data: TileDataset
@@ -91,15 +92,19 @@ class TileBatches:
     together: int = 16
     seed: int = 0
     epoch: int = 0
+    _passed: bool = field(default=False, init=False, repr=False)
 
     def __len__(self) -> int:
         return ceil(len(self.data) / self.batch_size)
 
     def set_epoch(self, epoch: int) -> None:
         """The order of the next pass."""
-        self.epoch = epoch
+        self.epoch, self._passed = epoch, False
 
     def __iter__(self) -> Iterator[list[int]]:
+        if self._passed:
+            self.set_epoch(self.epoch + 1)
+        self._passed = True
         rng = np.random.default_rng((self.seed, self.epoch))
         left = np.zeros(0, np.int64)
         for group in np.array_split(rng.permutation(len(self.data.slides)), self._groups()):

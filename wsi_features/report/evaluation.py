@@ -111,8 +111,12 @@ def misordered(time: Floats, event: Bools, risk: Floats, fold: Ints) -> Floats:
 
     A pair counts where it is known who had the event first; equal risks count half. NaN for a bag without a pair.
     """
-    earlier = event[:, None] & ((time[:, None] < time) | ((time[:, None] == time) & ~event))
-    earlier &= fold[:, None] == fold
-    wrong = np.where(risk[:, None] < risk, 1.0, np.where(risk[:, None] == risk, 0.5, 0.0)) * earlier
-    pairs = earlier.sum(axis=0) + earlier.sum(axis=1)
-    return np.where(pairs > 0, (wrong.sum(axis=0) + wrong.sum(axis=1)) / np.maximum(pairs, 1), np.nan)
+    found = np.full(len(time), np.nan)
+    for one in np.unique(fold):
+        inside = np.flatnonzero(fold == one)
+        t, e, r = time[inside], event[inside], risk[inside]
+        earlier = e[:, None] & ((t[:, None] < t) | ((t[:, None] == t) & ~e))
+        wrong = np.where(r[:, None] < r, 1.0, np.where(r[:, None] == r, 0.5, 0.0)) * earlier
+        pairs = earlier.sum(axis=0) + earlier.sum(axis=1)
+        found[inside] = np.where(pairs > 0, (wrong.sum(axis=0) + wrong.sum(axis=1)) / np.maximum(pairs, 1), np.nan)
+    return found

@@ -13,6 +13,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING
 
 from wsi_features.report.figures import decoded, encoded, grid_is_drawn, outline_figure
@@ -21,7 +22,7 @@ from wsi_features.report.quality import QualityMap
 from wsi_features.resources import share
 
 if TYPE_CHECKING:
-    from jinja2 import Environment
+    from jinja2 import Environment, Template
 
 _UNKNOWN = "\u2013"
 
@@ -73,8 +74,7 @@ def render(report: CohortReport) -> str:
     failed = [(number, row) for number, row in numbered if row.status == "failed"]
     places = {row.slide_id: (number, row) for number, row in numbered}
     figures = [_figure_view(i, figure, places) for i, figure in enumerate(report.figures, start=1)]
-    template = environment().from_string(share("resources", "report", "report.html.j2").read_text(encoding="utf-8"))
-    return template.render(
+    return page_template("report").render(
         report=report,
         bar=_bar(report),
         failed=failed,
@@ -127,7 +127,13 @@ def _bar(report: CohortReport) -> list[_BarPart]:
     return parts
 
 
-def environment() -> Environment:
+@cache
+def page_template(name: str) -> Template:
+    """The template of a page, compiled once in a process: that takes longer than filling a small page."""
+    return _environment().from_string(share("resources", "report", f"{name}.html.j2").read_text(encoding="utf-8"))
+
+
+def _environment() -> Environment:
     """The template engine of all pages: everything is escaped, and an unknown name is an error."""
     from jinja2 import Environment, StrictUndefined
 

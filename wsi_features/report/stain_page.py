@@ -9,9 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from wsi_features.report.figures import encoded
-from wsi_features.report.html import Picture, environment, page_style, picture
+from wsi_features.report.html import Picture, page_style, page_template, picture
 from wsi_features.report.separation import Separation
-from wsi_features.resources import share
 
 _SHADES = 8
 
@@ -82,11 +81,12 @@ def verdict(comparisons: Sequence[Comparison]) -> str:
 
 def render_stain_report(report: StainReport) -> str:
     """The whole page. Equal reports give equal text."""
-    template = environment().from_string(share("resources", "report", "stain.html.j2").read_text(encoding="utf-8"))
     shown = [(slide, _strip(slide.before), _strip(slide.after)) for slide in report.slides]
     groups = sorted({slide.group for slide in report.slides})
     legend = [(group, i % _SHADES) for i, group in enumerate(groups)] if len(groups) <= 2 * _SHADES else []
-    return template.render(report=report, slides=shown, marks=_plot(report, groups), legend=legend, css=page_style())
+    return page_template("stain").render(
+        report=report, slides=shown, marks=_plot(report, groups), legend=legend, css=page_style()
+    )
 
 
 def _strip(tiles: Rgb) -> Picture | None:

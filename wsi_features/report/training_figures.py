@@ -54,7 +54,8 @@ def roc_plot(report: TrainingReport) -> Plot | None:
     for place, k in enumerate(shown):
         name = f"{report.names[k]} against {'the rest' if len(report.names) > 2 else report.names[1 - k]}"
         curves.append(Curve(f"l{place}", *mean_roc(truth == k, found.outputs[:, k], found.fold), name))
-    together = "The mean of the folds, each counted by its pairs: the area below is the AUC. " if report.folds else ""
+    area = "the area below is the AUC" if len(shown) == 1 else "the areas below are the AUCs of the classes"
+    together = f"The mean of the folds, each counted by its pairs: {area}. " if report.folds else ""
     caption = Caption(
         "ROC curve" + ("s" if len(shown) > 1 else ""),
         f"Receiver operating characteristic: {report.scores[0].said}.",

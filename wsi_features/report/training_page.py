@@ -9,11 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from wsi_features.report.evaluation import confusion
-from wsi_features.report.html import environment, page_style
+from wsi_features.report.html import page_style, page_template
 from wsi_features.report.plots import around
 from wsi_features.report.training_figures import learning_plot, mistakes, roc_plot, scatter_plot, survival_plot
 from wsi_features.report.training_model import Score, TrainingReport
-from wsi_features.resources import share
 
 _SHADES = 5
 _FEW = 30
@@ -79,11 +78,10 @@ def _undecided(report: TrainingReport, by_chance: str) -> str:
 
 def render_training_report(report: TrainingReport) -> str:
     """The whole page. Equal reports give equal text."""
-    template = environment().from_string(share("resources", "report", "training.html.j2").read_text(encoding="utf-8"))
     roc = roc_plot(report) if report.task == "classification" else None
     survival, at_risk = survival_plot(report) if report.task == "survival" else (None, None)
     scatters = [scatter_plot(report, k) for k in range(len(report.names))] if report.task == "regression" else []
-    return template.render(
+    return page_template("training").render(
         report=report,
         verdict=verdict(report),
         few=len(set(report.predicted.patients)) < _FEW,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -11,15 +11,20 @@ from wsi_features.cohort.cohort import Cohort
 from wsi_features.cohort.exports.formats import FORMATS
 from wsi_features.cohort.exports.labels import Labels, read_labels
 from wsi_features.cohort.exports.ledger import Entry, append_entry, is_there, read_ledger, size_of
+from wsi_features.cohort.exports.leftovers import Leftovers
 from wsi_features.cohort.exports.rows import SlideRows
+from wsi_features.cohort.exports.sheets import write_sheet
 from wsi_features.cohort.exports.target import Format, Target
+from wsi_features.cohort.manifest import ManifestRow
 from wsi_features.cohort.records import SlideResult
 from wsi_features.errors import ExportError
 from wsi_features.recipe import digest
 from wsi_features.stages.boundary import guarded
+from wsi_features.stages.tissue_pieces import has_tissue, with_tissue
 
-EXPORT_VERSION = 1
-"""Raised when a layout is written in another way, so that earlier exports are made anew."""
+_WHOSE = ("patient_id", "stain", "block")
+_SLIDES = "slides.tsv"
+"""No slide's own file ends so, whatever the slide is called."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +61,7 @@ def exported(out: Path, asked: ExportRequest) -> Iterator[Exported]:
         raise ExportError.inside(str(asked.folder), str(out))
     labels = read_labels(asked.labels) if asked.labels else Labels()
     cohort = Cohort.open(out, asked.feature_set)
+    labels = replace(labels, patients={row.slide_id: row.patient_id for row in cohort.manifest if row.patient_id})
     chosen = _slides(cohort, asked)
     try:
         asked.folder.mkdir(parents=True, exist_ok=True)
@@ -63,8 +69,24 @@ def exported(out: Path, asked: ExportRequest) -> Iterator[Exported]:
         raise ExportError.unwritable(str(asked.folder), error.strerror or str(error)) from error
     encoder = asked.name or cohort.feature_set.partition("__")[0]
     target = Target(asked.folder, encoder, labels, pooled=bool(asked.pool))
-    yield from _slide_by_slide(cohort, asked, target, chosen)
-    yield from _finished(layout, asked, target, chosen)
+    left = Leftovers.below(asked.folder)
+    yield from _slide_by_slide(cohort, asked, target, chosen, left)
+    yield from _finished(cohort, asked, target, chosen)
+    left.sweep(asked.folder / name for name in (*layout.tables, _SLIDES))
+
+
+def tile_table_written(
+    out: Path, file: Path, feature_set: str | None, *, keep: str | None, marks: Sequence[str], listed: bool
+) -> str:
+    """Write the table of all tiles, and say what it holds. Raises ExportError, OutputError, StoreError, ArtifactError."""
+    if file.suffix.lower() != ".parquet":
+        raise ExportError.no_parquet(str(file))
+    table = Cohort.open(out, feature_set).tile_table(keep, marks=marks, listed=listed)
+    try:
+        rows = table.write(file)
+    except OSError as error:
+        raise ExportError.unwritable(str(file), error.strerror or str(error)) from error
+    return f"{rows} tiles of {len(table.slides)} slides in {file}: {', '.join(table.schema().names)}"
 
 
 def _slides(cohort: Cohort, asked: ExportRequest) -> list[str]:
@@ -75,62 +97,100 @@ def _slides(cohort: Cohort, asked: ExportRequest) -> list[str]:
     return list(dict.fromkeys(asked.slides)) or every
 
 
-def _slide_by_slide(cohort: Cohort, asked: ExportRequest, target: Target, chosen: Sequence[str]) -> Iterator[Exported]:
-    ledger = read_ledger(target.folder)
+def _slide_by_slide(
+    cohort: Cohort, asked: ExportRequest, target: Target, chosen: Sequence[str], left: Leftovers
+) -> Iterator[Exported]:
+    ledger, whose = read_ledger(target.folder), {row.slide_id: _whose(row) for row in cohort.manifest}
     for slide_id in chosen:
         if not cohort.has(slide_id):
             yield Exported(f"{slide_id}: has no features, see status.tsv")
             continue
-        result = guarded(slide_id, "export", partial(_one, cohort, asked, target, ledger, slide_id))
+        before = ledger.get((_kind(asked), slide_id))
+        result = guarded(slide_id, "export", partial(_one, cohort, asked, target, before, slide_id, whose[slide_id]))
+        left.sweep(target.folder / name for name in result.facts.get("files", ()))
         yield Exported(result.message, result.status == "failed")
 
 
 def _one(
-    cohort: Cohort, asked: ExportRequest, target: Target, ledger: dict[tuple[str, str], Entry], slide_id: str
+    cohort: Cohort, asked: ExportRequest, target: Target, before: Entry | None, slide_id: str, whose: dict[str, str]
 ) -> SlideResult:
     """Write one slide, unless the same export of it is there."""
-    slide = SlideRows.of(cohort.store(slide_id), cohort.kept(slide_id) if asked.kept else None)
     layout = FORMATS[asked.to]
+    kept = cohort.kept(slide_id) if asked.kept else None
+    slide = SlideRows.of(cohort.store(slide_id), kept, whose if layout.tells_whose else {})
     if not len(slide) and (not layout.empty or target.pooled):
         return _told(slide, "no tiles, left out")
-    source = digest([EXPORT_VERSION, asked.to, target.encoder, target.pooled, slide.digest()])
-    before = ledger.get((_kind(asked), slide_id))
-    if before is not None and before.source == source and is_there(target.folder, before):
-        return _told(slide, "is there already")
+    tissue = layout.tissues and has_tissue(cohort.out, slide)
+    source = [layout.version, asked.to, target.encoder, target.pooled, slide.digest()]
+    source += [slide.whose] if slide.whose else []
+    source += [slide.made.fingerprints["tissue"]] if tissue else []
+    if before is not None and before.source == digest(source) and is_there(target.folder, before):
+        return _told(slide, "is there already", before.files)
     try:
-        paths = (layout.pooled if target.pooled and layout.pooled else layout.write)(slide, target)
+        files = _written(layout, with_tissue(cohort.out, slide) if tissue else slide, target)
     except OSError as error:
         raise ExportError.unwritable(str(target.folder), error.strerror or str(error)) from error
-    files = {path.relative_to(target.folder).as_posix(): size_of(path) for path in paths}
     about = {"feature_set": cohort.feature_set, **slide.about()}
-    append_entry(target.folder, Entry(slide_id, _kind(asked), source, len(slide), files, about))
-    return _told(slide, f"{len(slide)} tiles")
+    append_entry(target.folder, Entry(slide_id, _kind(asked), digest(source), len(slide), files, about))
+    return _told(slide, f"{len(slide)} tiles", files)
+
+
+def _written(layout: Format, slide: SlideRows, target: Target) -> dict[str, int]:
+    """Write the files of one slide; their paths in the folder, with their sizes."""
+    paths = (layout.pooled if target.pooled and layout.pooled else layout.write)(slide, target)
+    return {path.relative_to(target.folder).as_posix(): size_of(path) for path in paths}
+
+
+def _whose(row: ManifestRow) -> dict[str, str]:
+    return {name: getattr(row, name) for name in _WHOSE if getattr(row, name)}
 
 
 def _kind(asked: ExportRequest) -> str:
     return f"{asked.to}:{asked.pool}" if asked.pool else asked.to
 
 
-def _told(slide: SlideRows, what: str) -> SlideResult:
+def _told(slide: SlideRows, what: str, files: Collection[str] = ()) -> SlideResult:
     counts = zip(slide.left_out, ("could not be read", "are not kept"), strict=True)
     missing = "".join(f"; {count} {why} and are left out" for count, why in counts if count)
-    return SlideResult("ok", "export", message=f"{slide.slide_id}: {what}{missing}")
+    return SlideResult("ok", "export", message=f"{slide.slide_id}: {what}{missing}", facts={"files": list(files)})
 
 
-def _finished(layout: Format, asked: ExportRequest, target: Target, chosen: Sequence[str]) -> Iterator[Exported]:
+def _finished(cohort: Cohort, asked: ExportRequest, target: Target, chosen: Sequence[str]) -> Iterator[Exported]:
     """Tables of all slides in the folder, also of those that an earlier export left there."""
-    ledger = read_ledger(target.folder)
-    there = [entry for (kind, _), entry in ledger.items() if kind == _kind(asked) and is_there(target.folder, entry)]
-    there.sort(key=lambda entry: entry.slide_id)
+    layout, ledger = FORMATS[asked.to], read_ledger(target.folder)
+    every = sorted((e for e in ledger.values() if is_there(target.folder, e)), key=lambda entry: entry.slide_id)
+    there = [entry for entry in every if entry.format == _kind(asked)]
     if layout.finish is not None and not asked.pool:
         for warning in layout.finish(there, target):
             yield Exported(f"note: {warning}")
-    if asked.labels:
-        without = target.labels.unlabelled(entry.slide_id for entry in there)
-        if without:
-            yield Exported(f"note: {len(without)} slides have no label in {asked.labels}: {', '.join(without[:5])}")
-        strangers = sorted(set(target.labels.of_slide) - set(chosen))
-        if strangers:
-            yield Exported(f"note: {len(strangers)} labels are of no exported slide: {', '.join(strangers[:5])}")
+    _write_slides(cohort, target, {entry.slide_id: entry.rows for entry in every})
+    yield from (Exported(f"note: {note}") for note in _label_notes(asked, target, chosen, there))
     slides = "1 slide lies" if len(there) == 1 else f"{len(there)} slides lie"
     yield Exported(f"{slides} in {target.folder} as {_kind(asked)}")
+
+
+def _write_slides(cohort: Cohort, target: Target, tiles: dict[str, int]) -> None:
+    """Whose the exported slides are, as far as the manifest says it."""
+    whose = {row.slide_id: row for row in cohort.manifest if _whose(row)}
+    rows = [
+        (slide_id, *(getattr(whose[slide_id], name) for name in _WHOSE), count)
+        for slide_id, count in tiles.items()
+        if slide_id in whose
+    ]
+    if rows:
+        write_sheet(target.folder / _SLIDES, ("slide_id", *_WHOSE, "tiles"), rows)
+
+
+def _label_notes(asked: ExportRequest, target: Target, chosen: Sequence[str], there: Sequence[Entry]) -> Iterator[str]:
+    """Where labels and slides do not fit together."""
+    if not asked.labels:
+        return
+    if without := target.labels.unlabelled(entry.slide_id for entry in there):
+        yield f"{len(without)} slides have no label in {asked.labels}: {', '.join(without[:5])}"
+    if strangers := sorted(set(target.labels.of_slide) - set(chosen)):
+        yield f"{len(strangers)} labels are of no exported slide: {', '.join(strangers[:5])}"
+    if others := target.labels.other_patients():
+        yield (
+            f"{len(others)} slides are of another patient in {asked.labels} than in the manifest, and are written as "
+            f"those of the labels: {', '.join(others[:5])}"
+        )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -85,6 +86,11 @@ class LabelledBags:
         """All slides of all bags that have tiles."""
         return tuple(slide for bag in self.dataset.bags for slide in bag.slides if slide.used)
 
+    def without(self, unused: Mapping[str, str]) -> LabelledBags:
+        """The same without some bags, which are then left out for the reasons given."""
+        kept = [k for k, name in enumerate(self.dataset.ids) if name not in unused]
+        return replace(self, dataset=self.dataset.part(kept), left_out={**self.left_out, **unused})
+
     def upstream(self) -> Json:
         """What the numbers of all bags follow from: labels, and of each slide its store and which of its rows are used."""
         return {
@@ -113,16 +119,24 @@ def labelled_bags(
     if found is not None and found.task == "classification" and classes is None:
         dataset, absent = _with_present_classes(dataset)
         left_out |= absent
-    stores = {slide.slide_id: FeatureStore.open(slide.path) for bag in dataset.bags for slide in bag.slides}
-    return LabelledBags(cohort, dataset, table, left_out, stores)
+    return LabelledBags(cohort, dataset, table, left_out, _stores(dataset))
 
 
+_OPENERS = 8
 _UNSAID = {"no features": "labelled, but without features"}
 
 
 def patients_of(dataset: BagDataset, by: Sequence[str]) -> tuple[str, ...]:
     """The patient of each bag; its slide where `by` says that every slide counts as one. Raises BagError."""
     return dataset.groups(SLIDE if SLIDE in by else PATIENT)
+
+
+def _stores(dataset: BagDataset) -> dict[str, FeatureStore]:
+    """The store of every slide; several are opened at once, as network file systems are slow to give small files."""
+    slides = [slide for bag in dataset.bags for slide in bag.slides]
+    with ThreadPoolExecutor(_OPENERS, "open") as executor:
+        found = executor.map(lambda slide: FeatureStore.open(slide.path), slides)
+        return dict(zip((slide.slide_id for slide in slides), found, strict=True))
 
 
 def _without_features(cohort: Cohort, choice: BagChoice) -> dict[str, str]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from wsi_features.cohort.keep import KEEP_VERSION
-from wsi_features.cohort.manifest import Manifest, ManifestRow, manifest_of_output
+from wsi_features.cohort.manifest import READ_BY_NO_STAGE, Manifest, ManifestRow, manifest_of_output
 from wsi_features.cohort.outputs import Outputs
 from wsi_features.cohort.records import STAGES
 from wsi_features.cohort.sheets import manifest_from
@@ -91,7 +91,10 @@ class Plan:
 
     def _described(self, shard: str) -> str:
         rows = [
-            {**row.model_dump(exclude_none=True, exclude_defaults=True), "file": _stamp(row.path)}
+            {
+                **row.model_dump(exclude_none=True, exclude_defaults=True, exclude=READ_BY_NO_STAGE),
+                "file": _stamp(row.path),
+            }
             | ({"outlines": _stamp(row.annotations)} if row.annotations else {})
             | ({"list": _stamp(row.coordinates)} if row.coordinates else {})
             | ({"mask_file": _stamp(row.mask)} if row.mask else {})

@@ -29,6 +29,7 @@ from wsi_features.stages.training_files import (
     commit,
     finished,
     made_folder,
+    mapped_column,
     next_commands,
     predictions_csv,
     refuse_place,
@@ -69,7 +70,8 @@ class PreparedPrediction:
     @property
     def commands(self) -> tuple[tuple[str, str], ...]:
         """What one does next."""
-        return next_commands(KIND, self.out, self.asked.folder)
+        column = mapped_column(self.models.recipe.model, self.models.task, self.models.names)
+        return next_commands(KIND, self.out, self.asked.folder, column)
 
     def numbers(self) -> Json:
         """What is known before anything is predicted."""
@@ -103,6 +105,8 @@ def prepared_prediction(training: Path, out: Path, asked: PredictRequest) -> Pre
     """Open models and bags, and refuse what must not be predicted or judged. Raises UsageError before anything is done."""
     refuse_place(asked.folder, out)
     of = finished(training, "training")
+    if asked.folder.resolve().is_relative_to(training.resolve()):
+        raise TrainingFolderError.in_training(str(asked.folder), str(training))
     models = load_trained(training / MODELS)
     labels = _columns_of(training, of, asked.labels)
     choice = replace(asked.bags, unit=of["unit"], late=of["late"])
@@ -135,7 +139,7 @@ def predicted_run(made: PreparedPrediction) -> Json:
     judged_ones = [_with_patient(one) for one in predictions] if asked.labels else []
     if judged_ones:
         numbers["metrics"] = metric_numbers(dataset, judged(models.task, models.names, judged_ones, models.recipe))
-    with replaced(folder):
+    with replaced(folder, KIND):
         scores = tile_scores(models, dataset, device=asked.device)
         first = next(scores)
         about = {"fingerprint": made.fingerprint, "kind": KIND, "shuffled_labels": made.of["shuffled_labels"]}

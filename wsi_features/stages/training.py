@@ -11,7 +11,7 @@ from typing import Any
 from wsi_features.cohort.scores import write_scores
 from wsi_features.config import checked, yaml_mapping
 from wsi_features.files import write_text
-from wsi_features.mil.folds_file import folds_of
+from wsi_features.mil.folds_file import folds_of, not_in_folds
 from wsi_features.mil.shuffled import shuffled_labels
 from wsi_features.mil.splits import Split
 from wsi_features.mil.table import PATIENT, SLIDE
@@ -33,6 +33,7 @@ from wsi_features.stages.training_files import (
     commit,
     folds_csv,
     made_folder,
+    mapped_column,
     next_commands,
     predictions_csv,
     refuse_place,
@@ -81,7 +82,9 @@ class Prepared:
     @property
     def commands(self) -> tuple[tuple[str, str], ...]:
         """What one does next."""
-        return next_commands(KIND, self.out, self.asked.folder)
+        asked = self.asked
+        column = mapped_column(asked.recipe.model, asked.labels.task, self.bags.dataset.names)
+        return next_commands(KIND, self.out, asked.folder, column)
 
     def numbers(self) -> Json:
         """What is known before anything is learned."""
@@ -130,14 +133,13 @@ def prepared(out: Path, asked: TrainRequest) -> Prepared:
     """Open the bags, check the folder and the folds that are given. Raises UsageError before anything is learned."""
     refuse_place(asked.folder, out)
     bags = labelled_bags(out, asked.bags, asked.labels)
+    if asked.folds_file is not None:
+        bags = bags.without(not_in_folds(asked.folds_file, bags.dataset))
     patients = patients_of(bags.dataset, asked.by)
     groups = _groups(bags, patients, asked.by)
     if asked.shuffle:
         bags = replace(bags, dataset=shuffled_labels(bags.dataset, patients, asked.recipe.seed))
-    given = None
-    if asked.folds_file is not None:
-        given, unused = folds_of(asked.folds_file, bags.dataset, groups, asked.recipe.seed)
-        bags = replace(bags, left_out=bags.left_out | unused)
+    given = folds_of(asked.folds_file, bags.dataset, groups, asked.recipe.seed) if asked.folds_file else None
     splits = checked_folds(bags.dataset, asked.recipe, groups, given)
     fingerprint = _fingerprint(asked, bags, groups, splits)
     there = same_result(asked.folder, KIND, fingerprint, overwrite=asked.overwrite)
@@ -153,7 +155,7 @@ def trained(made: Prepared, progress: Progress | None = None) -> Json:
         dataset, asked.recipe, made.splits, made.patients, device=asked.device, progress=progress
     )
     numbers = made.numbers() | _learned(made, result)
-    with replaced(folder):
+    with replaced(folder, KIND):
         save_trained(folder / MODELS, result.trained())
         tested = {one.bag_id for one in result.predictions}
         scores = tile_scores(result, dataset.part(k for k, name in enumerate(dataset.ids) if name in tested))

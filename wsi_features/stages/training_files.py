@@ -1,13 +1,12 @@
 """The files of a training or a prediction: where they may lie, whether the same result is there, and their tables.
 
-`metrics.json` is written last and removed first: a folder that has one is whole.
+`metrics.json` says first that the folder is unfinished, and is written whole at the end.
 """
 
 from __future__ import annotations
 
 import csv
 import io
-import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,7 +25,7 @@ from wsi_features.store import FORMS
 
 METRICS, PREDICTIONS, FOLDS, ATTENTION = "metrics.json", "predictions.csv", "folds.csv", "attention.parquet"
 PAGE, MODELS = "training.html", "models"
-PREDICTION_PAGE = "prediction.html"
+PREDICTION_PAGE, UNFINISHED = "prediction.html", "unfinished"
 
 
 def refuse_place(folder: Path, out: Path) -> None:
@@ -49,6 +48,8 @@ def finished(folder: Path, kind: str) -> Json:
         raise TrainingFolderError.none(str(folder), f"no readable {METRICS}") from error
     if found.get("kind") != kind:
         raise TrainingFolderError.none(str(folder), f"its {METRICS} is of a {found.get('kind', 'thing unknown')}")
+    if UNFINISHED in found:
+        raise TrainingFolderError.none(str(folder), "it was interrupted")
     missing = [name for name in found["files"] if not (folder / name).exists()]
     if missing:
         raise TrainingFolderError.none(str(folder), f"{missing[0]} is gone")
@@ -58,19 +59,25 @@ def finished(folder: Path, kind: str) -> Json:
 def same_result(folder: Path, kind: str, fingerprint: str, *, overwrite: bool) -> Json | None:
     """The numbers that lie in `folder` where they are of `fingerprint`; None where the folder may be written to.
 
-    Raises TrainingFolderError where another result lies there, unless that may be replaced.
+    Raises TrainingFolderError where something else lies there that would be lost, unless it may be replaced.
     """
     try:
-        found = finished(folder, kind)
-    except TrainingFolderError:
-        if (folder / METRICS).exists() and not overwrite:
-            raise TrainingFolderError.occupied(str(folder), "result") from None
-        return None
-    if found["fingerprint"] == fingerprint:
-        return found
+        found = read_json(folder / METRICS)
+    except FileNotFoundError:
+        found = {"kind": kind, UNFINISHED: True} if not _there(folder) else {}
+    except (OSError, ValueError):
+        found = {}
+    if found.get("kind") == kind and found.get("fingerprint", fingerprint) == fingerprint:
+        whole = UNFINISHED not in found and all((folder / name).exists() for name in found["files"])
+        return found if whole else None
     if not overwrite:
-        raise TrainingFolderError.occupied(str(folder), kind)
+        raise TrainingFolderError.occupied(str(folder), _what(folder, found))
     return None
+
+
+def _what(folder: Path, found: Json) -> str:
+    """What lies in a folder, for a message."""
+    return f"a {found['kind']}" if found.get("kind") in {"training", "prediction"} else (_there(folder) or [METRICS])[0]
 
 
 def made_folder(folder: Path) -> None:
@@ -82,24 +89,26 @@ def made_folder(folder: Path) -> None:
 
 
 @contextmanager
-def replaced(folder: Path) -> Iterator[None]:
-    """Take away what was there before, first what says that it is whole, and write in the block. Raises TrainingFolderError."""
+def replaced(folder: Path, kind: str) -> Iterator[None]:
+    """Say that the folder is unfinished, take away what was there before, and write in the block. Raises TrainingFolderError."""
     try:
-        (folder / METRICS).unlink(missing_ok=True)
-        for name in _ORDER:
-            path = folder / name
-            if path.is_dir():
-                shutil.rmtree(path)
-            else:
-                path.unlink(missing_ok=True)
+        write_json(folder / METRICS, {"kind": kind, UNFINISHED: True})
+        for path in (*(folder / name for name in _ORDER), *(folder / MODELS).glob("fold*.safetensors")):
+            if path.is_file():
+                path.unlink()
         yield
     except OSError as error:
         raise TrainingFolderError.unwritable(str(folder), error.strerror or str(error)) from error
 
 
+def _there(folder: Path) -> list[str]:
+    """Names of ours that lie in a folder."""
+    return [name for name in _ORDER if (folder / name).exists()]
+
+
 def commit(folder: Path, numbers: Json) -> Json:
     """Write the numbers, with the names of the files that lie beside them."""
-    whole = numbers | {"files": [name for name in _ORDER if (folder / name).exists()]}
+    whole = numbers | {"files": _there(folder)}
     write_json(folder / METRICS, whole)
     return whole
 
@@ -107,13 +116,20 @@ def commit(folder: Path, numbers: Json) -> Json:
 _ORDER = (PAGE, PREDICTION_PAGE, PREDICTIONS, FOLDS, ATTENTION, MODELS)
 
 
-def next_commands(kind: str, out: Path, folder: Path) -> tuple[tuple[str, str], ...]:
-    """What one does next with a result, as one types it."""
+def next_commands(kind: str, out: Path, folder: Path, column: str) -> tuple[tuple[str, str], ...]:
+    """What one does next with a result, as one types it; `column` of the scores is what a map shows."""
     scores, maps = quote(str(folder / ATTENTION)), quote(str(folder.with_name(f"{folder.name}-heatmaps")))
-    heat = f"wsi-features heatmap {quote(str(out))} --scores {scores} --to png --out {maps}"
+    heat = f"wsi-features heatmap {quote(str(out))} --scores {scores} --column {quote(column)} --to png --out {maps}"
     other = f"wsi-features predict {quote(str(folder))} OTHER_OUT --labels CSV --out DIR"
     further = (("on another cohort", other),) if kind == "training" else ()
-    return ("attention on the slides", heat), *further
+    return (f"{column.replace(':', ' of ')} on the slides", heat), *further
+
+
+def mapped_column(model: str, task: Task, names: Sequence[str]) -> str:
+    """What tells most on a map: the attention, or where all tiles have the same what each speaks for."""
+    if model not in {"mean", "linear"}:
+        return "attention"
+    return "score:risk" if task == "survival" else f"score:{names[-1]}"
 
 
 def predictions_csv(dataset: BagDataset, task: Task, names: Sequence[str], predictions: Iterable[Prediction]) -> str:

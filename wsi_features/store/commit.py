@@ -181,19 +181,28 @@ def _sizes(root: Path) -> dict[str, int]:
         packed = member_sizes(root)
         packed.pop(COMMIT_FILE, None)
         return packed
-    sizes = {path.relative_to(root).as_posix(): _size(path) for path in _files(root)}
+    sizes = dict(_files(str(root)))
     sizes.pop(COMMIT_FILE, None)
     return sizes
 
 
-def _files(root: Path) -> Iterator[Path]:
-    for folder, _, names in os.walk(root):
-        yield from (Path(folder, name) for name in names)
-
-
-def _size(path: Path) -> int:
+def _files(folder: str, within: str = "") -> Iterator[tuple[str, int]]:
+    """What is below a folder, as text: paths as objects took half the time of opening a store."""
     try:
-        status = path.stat()
+        with os.scandir(folder) as found:
+            entries = list(found)
+    except OSError:  # its files are then missing from the store
+        return
+    for entry in entries:
+        if not entry.is_dir():
+            yield within + entry.name, _size(entry)
+        elif not entry.is_symlink():
+            yield from _files(entry.path, f"{within}{entry.name}/")
+
+
+def _size(entry: os.DirEntry[str]) -> int:
+    try:
+        status = entry.stat()
     except OSError:  # a dangling link, for one
         return -1
     return status.st_size if stat.S_ISREG(status.st_mode) else -1

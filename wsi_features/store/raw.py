@@ -75,16 +75,19 @@ class RawArray:
     def chunk(self, number: int, out: npt.NDArray[Any], verify: Verify = "first") -> npt.NDArray[Any]:
         """Read one chunk into the C-contiguous `out`, without the rows that pad it. Raises StoreError as `read`."""
         extent = self.extents[number]
-        checked = verify == "always" or (verify == "first" and not self.verified[number])
+        checked = self._unverified(number, verify)
         with self._opened(extent) as file:
             _read_chunk(self.store, extent, file, out.reshape(-1).view(np.uint8), verify=checked)
         self.verified[number] |= checked
         return out
 
-    def rows(self, wanted: npt.ArrayLike, out: npt.NDArray[Any] | None = None) -> npt.NDArray[Any]:
+    def rows(
+        self, wanted: npt.ArrayLike, out: npt.NDArray[Any] | None = None, verify: Verify = "never"
+    ) -> npt.NDArray[Any]:
         """The rows `wanted` (m,), in that order and as often as they are named; fastest when they rise.
 
-        Only their bytes are read, so no checksum is compared; the size of every file is. Raises IndexError and StoreError.
+        Only their bytes are read, so no checksum is compared, unless `verify` asks for it and half of a chunk's rows or
+        more are wanted: then that of all its bytes. The size of every file is compared. Raises IndexError and StoreError.
         """
         numbers = np.asarray(wanted, np.int64).reshape(-1)
         if len(numbers) and (numbers.min() < 0 or numbers.max() >= len(self)):
@@ -96,7 +99,7 @@ class RawArray:
         )
         if (numbers[1:] < numbers[:-1]).any():
             order = np.argsort(numbers, kind="stable")
-            values[order] = self.rows(numbers[order])
+            values[order] = self.rows(numbers[order], None, verify)
             return values
         first, last = self._chunk_of(numbers[:1]), self._chunk_of(numbers[-1:])
         chunks = range(int(first[0]), int(last[0]) + 1) if len(numbers) else range(0)
@@ -104,28 +107,34 @@ class RawArray:
         for k, chunk in enumerate(chunks):
             if ends[k] < ends[k + 1]:
                 local = numbers[ends[k] : ends[k + 1]] - chunk * self.chunk_rows
-                self._take(self.extents[chunk], local, values[ends[k] : ends[k + 1]])
+                self._take(chunk, local, values[ends[k] : ends[k + 1]], verify)
         return values
 
     def _chunk_of(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         return rows // self.chunk_rows
 
-    def _take(self, extent: Extent, local: npt.NDArray[np.int64], out: npt.NDArray[Any]) -> None:
+    def _take(self, number: int, local: npt.NDArray[np.int64], out: npt.NDArray[Any], verify: Verify) -> None:
         """Rows of one chunk. They are moved as bytes, which lie right at any offset of a file."""
-        width = self.row_bytes
+        width, extent = self.row_bytes, self.extents[number]
         if not width:
             return
         start = extent.offset % mmap.ALLOCATIONGRANULARITY
+        most = 2 * len(local) >= min(self.chunk_rows, len(self) - number * self.chunk_rows)
         with self._opened(extent) as file:
-            length = extent.size - CHECKSUM + start
-            mapped = mmap.mmap(file, length, prot=mmap.PROT_READ, offset=extent.offset - start)
+            mapped = mmap.mmap(file, extent.size + start, prot=mmap.PROT_READ, offset=extent.offset - start)
         try:
+            if most and self._unverified(number, verify):
+                _compare(self.store, extent, *_checksums(np.frombuffer(mapped, np.uint8, extent.size, start)))
+                self.verified[number] = True
             lines = np.frombuffer(mapped, np.uint8, self.chunk_rows * width, start).reshape(self.chunk_rows, width)
             # The default mode "raise" would gather into a buffer first, to leave `out` alone on an error.
             np.take(lines, local, axis=0, out=out.reshape(-1).view(np.uint8).reshape(-1, width), mode="clip")
             del lines
         finally:
             mapped.close()
+
+    def _unverified(self, number: int, verify: Verify) -> bool:
+        return verify == "always" or (verify == "first" and not self.verified[number])
 
     def _fitting(self, out: npt.NDArray[Any], rows: int) -> npt.NDArray[Any]:
         wanted = (rows, *self.shape[1:])
@@ -213,7 +222,21 @@ def _read_chunk(store: str, extent: Extent, file: int, target: npt.NDArray[np.ui
             found = google_crc32c.extend(found, block)
             at += len(block)
     _read_fully(store, extent, file, at, checksum)
-    wanted = int(checksum.view("<u4")[0])
+    _compare(store, extent, found, _number(checksum))
+
+
+def _checksums(content: npt.NDArray[np.uint8]) -> tuple[int, int]:
+    """That of a chunk's bytes, and what is written behind them. Keeps no view: an error must leave none of a map."""
+    import google_crc32c
+
+    return google_crc32c.value(content[:-CHECKSUM]), _number(content[-CHECKSUM:])
+
+
+def _number(checksum: npt.NDArray[np.uint8]) -> int:
+    return int.from_bytes(checksum.tobytes(), "little")
+
+
+def _compare(store: str, extent: Extent, found: int, wanted: int) -> None:
     if found != wanted:
         raise StoreError.checksum(store, _within(store, extent), found, wanted)
 

@@ -142,7 +142,7 @@ def test_manifest_makes_a_sheet_that_run_accepts(
     text = said(capsys)
     assert (
         text.splitlines()[0]
-        == "slide_id,path,patient_id,stain,mpp,scene,plane,sha256,annotations,mask,coordinates,skip"
+        == "slide_id,path,patient_id,stain,block,mpp,scene,plane,sha256,annotations,mask,coordinates,skip"
     )
     (tmp_path / "cohort.csv").write_text(text)
     assert run_command(["manifest", str(tmp_path / "cohort.csv")]) == 0

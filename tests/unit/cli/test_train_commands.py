@@ -17,6 +17,7 @@ from tests.unit.mil.training.conftest import planted, write_cohort
 from wsi_features.cli.main import run_command
 from wsi_features.cohort.cohort import Cohort
 from wsi_features.cohort.scores import read_scores
+from wsi_features.mil import TrainingRecipe
 
 PATIENTS = 12
 STRENGTHS = [60.0 * (k // 2 % 2) for k in range(2 * PATIENTS)]
@@ -33,7 +34,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rows += [
         [f"p{k}", "AB"[k % 2], 30 - 20 * (k % 2) + k, 1, 2.5 * (k % 2) + k / 50, f"c{k // 2}"] for k in range(PATIENTS)
     ]
-    rows += [["p11b", "C", 1, 0, 3, "c9"]]
+    rows += [["p11b", "0", 1, 0, 3, "c9"]]
     with (root / "sheet.csv").open("w", newline="") as file:
         csv.writer(file).writerows(rows)
     (root / "quick.yaml").write_text("{model: linear, folds: 3, strengths: [0.01, 1], resamples: 50, epochs: 3}")
@@ -89,7 +90,7 @@ def test_a_training_leaves_numbers_tables_scores_models_and_a_page(folder: Path)
     )
     assert found["metrics"]["auc"]["value"] > 0.9
     assert (found["metrics"]["auc"]["chance"], found["metrics"]["auc"]["patients"]) == (0.5, PATIENTS)
-    assert found["left_out"] == {"p11b": "labelled, but without features", "class 'C'": "no bag"}
+    assert found["left_out"] == {"p11b": "labelled, but without features", "class '0'": "no bag"}
     assert found["features"]["encoder"] == "tiny"
     assert "The features tell grade" in (done / "training.html").read_text()
     assert not [name for name in ("date", "host", "user", str(folder)) if name in (done / "metrics.json").read_text()]
@@ -121,9 +122,13 @@ def test_the_same_training_is_kept_and_another_one_refused(
     shutil.copytree(folder / "done", tmp_path / "t")
     before = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "t").iterdir()}
     assert train("--out", tmp_path / "t") == 0
-    assert "The same training is in" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "The same training is in" in said
+    assert (
+        f"--scores {tmp_path}/t/attention.parquet --column score:B --to png" in said
+    )  # a probe looks at all tiles alike
     assert {path.name: path.stat().st_mtime_ns for path in (tmp_path / "t").iterdir()} == before
-    assert train("--seed", 1, "--out", tmp_path / "t") == 2
+    assert train("--model", "max", "--out", tmp_path / "t") == 2
     assert "holds a training of other features, labels or settings" in capsys.readouterr().err
     assert train("--seed", 1, "--overwrite", "--out", tmp_path / "t") == 0
     assert numbers(tmp_path / "t")["recipe"]["seed"] == 1
@@ -131,11 +136,27 @@ def test_the_same_training_is_kept_and_another_one_refused(
 
 def test_what_is_not_whole_is_trained_again_to_the_same_bytes(folder: Path, train: Run, tmp_path: Path) -> None:
     shutil.copytree(folder / "done", tmp_path / "t")
-    (tmp_path / "t/metrics.json").unlink()
+    (tmp_path / "t/metrics.json").write_text('{"kind": "training", "unfinished": true}')
     (tmp_path / "t/predictions.csv").write_text("half")
+    (tmp_path / "t/models/fold7.safetensors").write_text("of more folds")
+    (tmp_path / "t/models/mine.txt").write_text("not ours")
     assert train("--out", tmp_path / "t") == 0
     for name in ("metrics.json", "predictions.csv", "folds.csv", "attention.parquet", "models/trained.json"):
         assert (tmp_path / "t" / name).read_bytes() == (folder / "done" / name).read_bytes(), name
+    assert not (tmp_path / "t/models/fold7.safetensors").exists()
+    assert (tmp_path / "t/models/mine.txt").exists()
+    (tmp_path / "t/attention.parquet").unlink()
+    assert train("--out", tmp_path / "t") == 0
+    assert (tmp_path / "t/attention.parquet").exists()
+
+
+def test_files_of_somebody_else_are_not_replaced(
+    train: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "predictions.csv").write_text("mine")
+    assert train("--out", tmp_path) == 2
+    assert "holds predictions.csv of other features" in capsys.readouterr().err
+    assert (tmp_path / "predictions.csv").read_text() == "mine"
 
 
 def test_folds_are_taken_from_the_file_of_another_training(folder: Path, train: Run, tmp_path: Path) -> None:
@@ -151,6 +172,7 @@ def test_one_given_split_tests_only_its_test_part(train: Run, tmp_path: Path) ->
     assert train("--folds-file", tmp_path / "f.csv", "--out", tmp_path / "t") == 0
     assert {row["patient_id"] for row in rows(tmp_path / "t/predictions.csv")} == {"p8", "p9", "p10"}
     assert numbers(tmp_path / "t")["left_out"]["s23"] == "not in f.csv"
+    assert numbers(tmp_path / "t")["counts"]["patients"] == 11
     assert set(read_scores(tmp_path / "t/attention.parquet").slide_ids) == {f"s{k}" for k in range(16, 22)}
 
 
@@ -292,6 +314,14 @@ def test_features_of_another_encoder_are_refused_by_name(
     write_cohort(tmp_path / "run", planted([0.0, 1.0]), encoder={"name": "other", "dim": 7})
     assert predicted(folder, tmp_path / "run", "--out", tmp_path / "p") == 2
     assert "slide 's0' has features of encoder 'other', and the model was trained on 'tiny'" in capsys.readouterr().err
+    assert not (tmp_path / "p").exists()
+
+
+def test_a_prediction_never_replaces_its_models(
+    folder: Path, elsewhere: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert predicted(folder, elsewhere / "run", "--overwrite", "--out", folder / "done") == 2
+    assert "whose models are used" in capsys.readouterr().err
 
 
 def test_a_folder_that_is_no_training_is_refused(
@@ -300,3 +330,18 @@ def test_a_folder_that_is_no_training_is_refused(
     (tmp_path / "empty").mkdir()
     assert run_command(["predict", str(tmp_path / "empty"), str(elsewhere / "run"), "--out", str(tmp_path / "p")]) == 2
     assert "is no finished training (no readable metrics.json)" in capsys.readouterr().err
+
+
+def test_the_help_says_the_defaults_of_the_recipe(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(["train", "--help"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    recipe = TrainingRecipe()
+    for option, value in (
+        ("--folds N", recipe.folds),
+        ("--max-tiles N", recipe.max_tiles),
+        ("--epochs N", recipe.epochs),
+    ):
+        stated = re.search(rf"{option} .*?Default: (\d+)\.", said)
+        assert stated
+        assert stated[1] == str(value), option
+    assert f"Default: {recipe.model}, gated attention" in said

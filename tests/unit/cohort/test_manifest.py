@@ -21,6 +21,13 @@ def test_an_output_folder_knows_its_manifest(tmp_path: Path) -> None:
     assert manifest_of_output(tmp_path) == (manifest(5), 2)
 
 
+def test_blocks_are_written_where_there_are_any(tmp_path: Path) -> None:
+    rows = tuple(row.model_copy(update={"block": block}) for row, block in zip(manifest(2), ("A1", ""), strict=True))
+    (tmp_path / "manifest.json").write_text(Manifest(rows).to_json(2))
+    assert [row.block for row in manifest_of_output(tmp_path)[0]] == ["A1", ""]
+    assert manifest(2).to_json(2).count("block") == 0
+
+
 @pytest.mark.parametrize(
     "text", ["", "[]", "{}", '{"slides": [{"slide_id": "../x", "path": "p"}], "slides_per_shard": 1}']
 )

@@ -50,7 +50,8 @@ def write_cohort(out: Path, tiles: tuple[int, ...] = TILES, *, patients: bool = 
             patch.setattr(os, "fsync", lambda descriptor: None)  # noqa: ARG005 - flushing is most of the time of tiny stores
             samples.write(out / "features" / SETS, content, features_of(k, n), bad=[b for b in BAD.get(k, []) if b < n])
         patient = f"p{k // 2}" if patients else ""
-        rows.append(ManifestRow(slide_id=name, path=f"/{name}.svs", patient_id=patient, stain=("H&E", "Ki-67")[k % 2]))
+        whose = {"patient_id": patient, "stain": ("H&E", "Ki-67")[k % 2], "block": f"B{k}" if patients else ""}
+        rows.append(ManifestRow(slide_id=name, path=f"/{name}.svs", **whose))
     Outputs(out).manifest.write_text(Manifest(tuple(rows)).to_json(4))
     return Cohort.open(out, SETS)
 

@@ -15,9 +15,12 @@ from wsi_features import mil
 from wsi_features.cohort.cohort import Cohort
 from wsi_features.cohort.keep import write_keep_marks
 from wsi_features.errors import ArtifactError, BagError, LabelError, StoreError
+from wsi_features.mil.dataset import OTHER_STAIN
 from wsi_features.mil.sampling import shares_of_slides
+from wsi_features.store.archive import pack
 
-from .conftest import TILES, write_cohort
+from . import conftest
+from .conftest import DIM, SETS, TILES, write_cohort
 
 
 def opened(cohort: Cohort, labels: mil.Labels | None = None, **recipe: Any) -> mil.BagDataset:
@@ -164,6 +167,14 @@ def test_manifest_and_table_must_name_the_same_patient(cohort: Cohort, tmp_path:
     (tmp_path / "t.csv").write_text("slide_id,patient_id\ns3,p9\n")
     with pytest.raises(BagError, match="'s3' is of patient 'p1' in the manifest and 'p9' in the label table"):
         mil.BagDataset.open(cohort, table=mil.read_table(tmp_path / "t.csv"))
+    (tmp_path / "t.csv").write_text("slide_id,block\ns3,A9\n")
+    with pytest.raises(BagError, match="'s3' is of block 'B3' in the manifest and 'A9' in the label table"):
+        mil.BagDataset.open(cohort, table=mil.read_table(tmp_path / "t.csv"))
+
+
+def test_blocks_of_the_manifest_are_in_the_bags_and_choose_slides(cohort: Cohort) -> None:
+    assert bag_of(opened(cohort, unit="patient"), "p4").blocks == ("B8", "B9")
+    assert opened(cohort, unit="patient", blocks=("B9", "B6")).ids == ("p3", "p4")
 
 
 def test_late_fusion_of_single_slides_is_refused(cohort: Cohort) -> None:
@@ -199,5 +210,93 @@ def test_slides_of_one_patient_with_two_labels_are_refused(cohort: Cohort, tmp_p
 
 
 def test_no_bag_at_all_is_refused(cohort: Cohort) -> None:
-    with pytest.raises(BagError, match="gives no bag: 13 slides or patients were left out"):
+    with pytest.raises(BagError, match="gives no bag: of its slides and patients 13 have no tiles"):
         opened(cohort, limits={"tissue": {"min": 1e6}})
+
+
+def test_a_mask_over_the_bags_makes_a_part(cohort: Cohort) -> None:
+    data = opened(cohort)
+    assert data.part(data.sizes > 20).ids == ("s1", "s4", "s7", "s10")
+    with pytest.raises(IndexError):
+        data.part([True, False])
+
+
+def test_slides_without_features_and_of_other_stains_are_left_out_by_name(tmp_path: Path) -> None:
+    cohort = write_cohort(tmp_path, (6, 4, 5, 3))
+    shutil.rmtree(cohort.store("s2").path)
+    assert opened(cohort).left_out == {"s2": "no features"}
+    data = opened(cohort, unit="patient", stains=("H&E",))
+    assert data.ids == ("p0",)
+    assert data.left_out == {"s1": OTHER_STAIN, "s2": "no features", "s3": OTHER_STAIN}
+    with pytest.raises(BagError, match="of its slides and patients 4 have another stain"):
+        opened(cohort, stains=("HE",))
+
+
+def test_a_patient_that_is_named_like_an_absent_slide_keeps_its_bag(tmp_path: Path) -> None:
+    cohort = write_cohort(tmp_path, (6, 4, 5), patients=False)
+    shutil.rmtree(cohort.store("s2").path)
+    (tmp_path / "t.csv").write_text("slide_id,patient_id\ns0,s2\ns1,s2\ns2,s2\n")
+    data = mil.BagDataset.open(cohort, None, mil.BagRecipe(unit="patient"), mil.read_table(tmp_path / "t.csv"))
+    assert data.ids == ("s2",)
+
+
+def test_labels_of_slides_of_another_stain_are_no_mistake(cohort: Cohort, tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("slide_id,grade\ns0,A\ns1,B\ns4,B\n")
+    data = opened(cohort, mil.classification(mil.read_table(tmp_path / "t.csv"), "grade"), stains=("H&E",))
+    assert data.ids == ("s0", "s4")
+
+
+def with_float32(out: Path) -> Cohort:
+    """Four slides of which s1 holds float32 that float16 cannot."""
+    cohort = write_cohort(out, (6, 4, 5, 3))
+    shutil.rmtree(cohort.store("s1").path)
+    samples = conftest._samples()
+    content = samples.content(4, DIM, "float32", slide_id="s1", fingerprint="ab" * 32)
+    samples.write(out / "features" / SETS, content, np.full((4, DIM), 1e5, np.float32))
+    return cohort
+
+
+def test_slides_of_float16_and_float32_lose_nothing_together(tmp_path: Path) -> None:
+    cohort = with_float32(tmp_path)
+    bag = opened(cohort, unit="patient")[0]
+    assert bag.features.dtype == np.float32
+    assert bag.features[:, 0].tolist() == [0] * 6 + [1e5] * 4
+    tiles = mil.TileDataset.of(opened(cohort))
+    assert tiles.__getitems__([6, 0])["features"][:, 0].tolist() == [1e5, 0]
+    assert tiles.__getitems__([1, 0])["features"].dtype == np.float16
+    features, bounds = cohort.lazy_features()
+    assert features[bounds[1] : bounds[1] + 2].compute().tolist() == [[1e5] * DIM] * 2
+
+
+def test_a_filtered_bag_is_verified_and_a_damaged_one_names_its_slide(tmp_path: Path) -> None:
+    cohort = write_cohort(tmp_path, (6, 9))
+    chunk = cohort.store("s1").path / "features" / "c" / "0" / "0"
+    chunk.write_bytes(b"\7" + chunk.read_bytes()[1:])
+    with pytest.raises(StoreError, match=r"s1\.zarr' is damaged: features/c/0/0 has the checksum"):
+        opened(cohort)[1]  # two of its nine tiles are not valid
+    assert len(opened(cohort, verify="never")[1]) == 7
+
+
+def test_a_store_of_one_file_gives_the_same_bag(tmp_path: Path) -> None:
+    cohort = write_cohort(tmp_path, (6, 9))
+    wanted = opened(cohort)[1]
+    path = cohort.store("s1").path
+    pack(path, path.with_name("s1.zarr.zip"))
+    shutil.rmtree(path)
+    data = opened(cohort, max_tiles=7)
+    assert data.bags[1].slides[0].path.name == "s1.zarr.zip"
+    np.testing.assert_array_equal(data[1].features, wanted.features)
+
+
+def test_a_spread_draw_leaves_smaller_gaps_than_a_random_one(tmp_path: Path) -> None:
+    cohort = write_cohort(tmp_path, (600,))  # 120 lines of 5
+    gaps = {}
+    for sampling in ("spread", "random"):
+        data = opened(cohort, max_tiles=60, sampling=sampling)
+        found = []
+        for epoch in range(8):
+            data.set_epoch(epoch)
+            apart = cohort.store("s0").grid[:, None] - data[0].grid[None]
+            found.append(np.sqrt((apart**2).sum(axis=2)).min(axis=1).mean())  # from any tile to the nearest drawn one
+        gaps[sampling] = np.mean(found)
+    assert gaps["spread"] < 0.9 * gaps["random"]

@@ -1,5 +1,6 @@
 """Batches: padded and packed hold every tile once, in its place; loaders give the same with and without workers."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,11 @@ from hypothesis import strategies as st
 
 from wsi_features import mil
 from wsi_features.cohort.cohort import Cohort
-from wsi_features.errors import SplitError
+from wsi_features.errors import LabelError, SplitError, StoreError
+from wsi_features.mil.threads import read_ahead
 from wsi_features.mil.tiles import tensors
+
+from .conftest import write_cohort
 
 
 def made(lengths: list[int], dim: int = 3) -> list[mil.Bag]:
@@ -80,7 +84,7 @@ def passes(data: mil.BagDataset, loading: mil.Loading, epochs: int = 2) -> list[
     return found
 
 
-@pytest.mark.parametrize("start", ["fork", pytest.param("spawn", marks=pytest.mark.full)])
+@pytest.mark.parametrize("start", ["threads", "fork", pytest.param("spawn", marks=pytest.mark.full)])
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_workers_give_the_same_batches_and_see_the_epoch(cohort: Cohort, start: Any) -> None:
     data = mil.BagDataset.open(cohort, None, mil.BagRecipe(max_tiles=6))
@@ -120,7 +124,7 @@ def test_training_draws_tiles_and_validation_takes_whole_bags(cohort: Cohort, sh
 def test_balanced_training_sees_each_class_as_often(cohort: Cohort, sheet: Path) -> None:
     data = opened(cohort, sheet).part([0, 1, 2, 3, 4, 6, 7])  # one bag of seven is of class 1
     assert data.strata().tolist().count(1) == 1  # type: ignore[union-attr]
-    order = mil.EpochOrder(data, shuffle=True, balanced=True)
+    order = mil.EpochOrder(data, balanced=True)
     drawn = []
     for epoch in range(60):
         order.set_epoch(epoch)
@@ -181,3 +185,64 @@ def test_tiles_are_loaded_as_tensors(cohort: Cohort) -> None:
     assert batches[0]["features"].dtype == torch.float32
     assert torch.equal(batches[0]["features"][:, 1].long(), batches[0]["row"])
     assert tensors(tiles.__getitems__([0]))["features"].shape == (1, 6)
+
+
+def test_each_pass_is_the_next_epoch_unless_one_is_set(cohort: Cohort) -> None:
+    data = mil.BagDataset.open(cohort, None, mil.BagRecipe(max_tiles=6))
+    wanted = passes(data, mil.Loading(), 3)
+    loader = mil.bag_loader(data.part(range(len(data))), shuffle=True)
+    assert [[(batch["bag_ids"], batch["rows"].tolist()) for batch in loader] for _ in range(3)] == wanted
+    tiles = mil.TileBatches(mil.TileDataset.of(data), 16)
+    found = [list(tiles) for _ in range(2)]
+    tiles.set_epoch(1)
+    assert found[0] != found[1] == list(tiles)
+
+
+def test_bags_in_order_have_the_same_tiles_each_time(cohort: Cohort, sheet: Path) -> None:
+    data = opened(cohort, sheet, max_tiles=5)
+    parts = mil.PartLoaders.of(data, mil.grouped_split(data.groups()), evaluation={"max_tiles": 4})
+    loader = parts.val_loader()
+    rows = [[batch["rows"].tolist() for batch in loader] for _ in range(2)]
+    assert rows[0] == rows[1]
+
+
+@pytest.mark.parametrize("start", ["threads", "fork"])
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_damaged_store_is_named_through_the_workers(tmp_path: Path, start: Any) -> None:
+    cohort = write_cohort(tmp_path, (6, 9, 5))
+    data = mil.BagDataset.open(cohort)
+    chunk = cohort.store("s2").path / "features" / "c" / "0" / "0"
+    chunk.write_bytes(b"\7" + chunk.read_bytes()[1:])
+    batches: Any = iter(mil.bag_loader(data, mil.Loading(workers=2, start=start)))
+    with pytest.raises(StoreError, match=r"(?s)s2\.zarr' is damaged: features/c/0/0.*embed the slide again"):
+        list(batches)
+    if start == "fork":
+        batches._shutdown_workers()  # otherwise the garbage collector does, and waits 5 seconds for each
+
+
+def test_a_single_bag_in_its_own_type_is_handed_over_as_it_is() -> None:
+    (bag,) = made([5])
+    for form in (mil.padded, mil.packed):
+        features = form([bag], None, "float16")["features"]
+        assert features.data_ptr() == bag.features.ctypes.data
+        assert form([bag])["features"].data_ptr() != bag.features.ctypes.data
+
+
+def test_work_is_begun_ahead_by_two_items_a_thread_and_stops_with_its_reader() -> None:
+    asked: list[int] = []
+
+    def items() -> Iterator[int]:
+        for k in range(100):
+            asked.append(k)
+            yield k
+
+    results = read_ahead(lambda k: k * k, items(), threads=3)
+    assert [next(results) for _ in range(4)] == [0, 1, 4, 9]
+    assert asked == list(range(10))
+    del results
+    assert list(read_ahead(str, range(5), threads=2)) == list("01234")
+
+
+def test_class_weights_of_labels_that_are_no_classes_are_refused(cohort: Cohort, sheet: Path) -> None:
+    with pytest.raises(LabelError, match="the labels are survival. Open the data set with `mil.classification`"):
+        opened(cohort, sheet, "survival").class_weights()

@@ -10,7 +10,7 @@ import pytest
 from wsi_features import mil
 from wsi_features.cohort.cohort import Cohort
 from wsi_features.errors import LabelError, SplitError
-from wsi_features.mil.folds_file import folds_of
+from wsi_features.mil.folds_file import folds_of, not_in_folds
 from wsi_features.mil.shuffled import shuffled_labels
 
 Write = Callable[[str], Path]
@@ -41,38 +41,38 @@ def named(bags: mil.BagDataset, split: mil.Split) -> list[str]:
 
 def test_each_fold_tests_once_and_the_next_one_validates(bags: mil.BagDataset, write: Write) -> None:
     file = write("patient_id,fold p0,0 p2,0 p3,2 p4,10 p5,10 p6,2 p99,0")
-    splits, unused = folds_of(file, bags, patients(bags))
+    splits = folds_of(file, bags, patients(bags))
     assert [named(bags, split) for split in splits] == [
         ["p4 p5", "p3 p6", "p0 p2"],
         ["p0 p2", "p4 p5", "p3 p6"],
         ["p3 p6", "p0 p2", "p4 p5"],
     ]
-    assert unused == {}
+    assert not_in_folds(file, bags) == {}
 
 
 def test_one_split_is_one_fold_and_who_is_not_in_it_is_named(bags: mil.BagDataset, write: Write) -> None:
     file = write("patient_id,fold p0,train p2,Training p3,validation p4,test p5,test")
-    (split,), unused = folds_of(file, bags, patients(bags))
+    (split,) = folds_of(file, bags, patients(bags))
     assert named(bags, split) == ["p0 p2", "p3", "p4 p5"]
-    assert unused == {"s12": "not in folds.csv"}
+    assert not_in_folds(file, bags) == {"s12": "not in folds.csv"}
 
 
 def test_without_validation_some_training_patients_validate(bags: mil.BagDataset, write: Write) -> None:
     file = write("patient_id,fold p0,a p2,a p3,a p4,b p5,b p6,b")
-    splits, _ = folds_of(file, bags, patients(bags), seed=3)
+    splits = folds_of(file, bags, patients(bags), seed=3)
     assert [named(bags, split)[2] for split in splits] == ["p0 p2 p3", "p4 p5 p6"]
     for split in splits:
         train, val = (set(part.split()) for part in named(bags, split)[:2])
         assert len(val) == 1
         assert not train & val
-    assert [s.val.tolist() for s in splits] == [s.val.tolist() for s in folds_of(file, bags, patients(bags), seed=3)[0]]
+    assert [s.val.tolist() for s in splits] == [s.val.tolist() for s in folds_of(file, bags, patients(bags), seed=3)]
 
 
 def test_a_column_a_fold_is_what_a_training_writes(bags: mil.BagDataset, write: Write) -> None:
     file = write("slide_id,patient_id,fold_1,fold_0 s0,p0,train,test s1,p0,train,test s4,p2,test,train s6,p3,val,val")
-    splits, unused = folds_of(file, bags, patients(bags))
+    splits = folds_of(file, bags, patients(bags))
     assert [named(bags, split) for split in splits] == [["p2", "p3", "p0"], ["p0", "p3", "p2"]]
-    assert set(unused) == {"s5", "s7", "s8", "s9", "s10", "s11", "s12"}
+    assert set(not_in_folds(file, bags)) == {"s5", "s7", "s8", "s9", "s10", "s11", "s12"}
 
 
 def test_a_patient_on_two_sides_is_refused_by_name(cohort: Cohort, bags: mil.BagDataset, write: Write) -> None:

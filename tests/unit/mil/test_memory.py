@@ -41,4 +41,5 @@ def test_memory_of_workers_is_flat(tmp_path: Path, monkeypatch: pytest.MonkeyPat
             found[process].append(mib)
     assert len(found) == WORKERS
     for sizes in found.values():
-        assert np.mean(sizes[-10:]) < np.mean(sizes[10:20]) + 8
+        half = len(sizes) // 2  # by then the allocator has what it needs, and every slide has been read
+        assert np.mean(sizes[-10:]) < np.mean(sizes[half - 10 : half]) + 8

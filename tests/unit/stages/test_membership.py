@@ -57,6 +57,14 @@ def test_an_appended_slide_leaves_what_earlier_shards_ask_for_alone(slides: dict
     assert short.slides("00001") != long.slides("00001")
 
 
+def test_a_block_that_is_filled_in_later_changes_no_job_but_the_manifest(slides: dict[str, ManifestRow]) -> None:
+    rows = [slides["a"], slides["b"].model_copy(update={"block": "A1"}), slides["b"].model_copy(update={"block": "A2"})]
+    without, one, other = (Plan(Config(), Manifest((rows[0], row))) for row in (slides["b"], *rows[1:]))
+    assert without.slides("00000") == one.slides("00000") == other.slides("00000")
+    assert len({plan.manifest_digest for plan in (without, one, other)}) == 3
+    assert "block" not in without.manifest.to_json(2)
+
+
 def test_a_cluster_job_plans_from_the_manifest_that_the_run_wrote(
     tmp_path: Path, slides: dict[str, ManifestRow]
 ) -> None:

@@ -1,6 +1,7 @@
 """Reading past Zarr gives what Zarr gives, and refuses what is damaged."""
 
 import pickle
+import shutil
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from wsi_features.errors import StoreError
 from wsi_features.store import FeatureStore, RawArray, raw_array
+from wsi_features.store.archive import pack
 from wsi_features.store.arrays import StoredArray
 from wsi_features.store.extents import Extent
 from wsi_features.store.layout import ARRAYS
@@ -184,3 +186,20 @@ def test_an_archive_that_is_compressed_or_lacks_a_chunk_is_refused(packed: Path,
                 target.writestr(name, source.read(name))
     with pytest.raises(StoreError, match=wanted):
         raw_array(other, "features")
+
+
+@pytest.mark.parametrize("form", ["directory", "zip"])
+def test_rows_verify_the_chunks_of_which_they_take_half_or_more(many: Path, tmp_path: Path, form: str) -> None:
+    damaged = tmp_path / ("s.zarr" if form == "directory" else "s.zarr.zip")
+    shutil.copytree(many, damaged) if form == "directory" else pack(many, damaged)
+    extent = raw_array(damaged, "features").extents[2]
+    content = bytearray(Path(extent.path).read_bytes())
+    content[extent.offset + 1] ^= 1
+    Path(extent.path).write_bytes(content)
+    raw = raw_array(damaged, "features")
+    raw.rows([0, 8, 9])
+    raw.rows([0, 8], verify="always")  # one of the three rows of the last chunk
+    np.testing.assert_array_equal(raw.rows([7, 4, 6], verify="first"), raw_array(many, "features").rows([7, 4, 6]))
+    with pytest.raises(StoreError, match="features/c/2/0 has the checksum"):
+        raw.rows([0, 8, 10], verify="first")
+    assert list(raw.verified) == [0, 1, 0]

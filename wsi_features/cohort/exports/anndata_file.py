@@ -12,11 +12,10 @@ from wsi_features.cohort.exports.target import Format, Target
 
 
 def _write(slide: SlideRows, to: Target) -> Sequence[Path]:
-    """Features in single precision: much of scanpy refuses half."""
     path = to.folder / f"{slide.slide_id}.h5ad"
     with new_h5(path) as file:
-        write_anndata(file, H5Backend(), slide, to.encoder, "float32")
+        write_anndata(file, H5Backend(), slide, [f"{to.encoder}_{k}" for k in range(slide.dim)])
     return (path,)
 
 
-ANNDATA = Format(_write)
+ANNDATA = Format(_write, tells_whose=True)

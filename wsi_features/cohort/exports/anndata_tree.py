@@ -70,23 +70,26 @@ class ZarrBackend:
         return stored
 
     def features(self, group: Any, name: str, slide: SlideRows, dtype: str) -> Any:
-        """(n, dim), block by block, in chunks like those of the store."""
+        """(n, dim), block by block, in chunks like those of the store, and like those not compressed: a third of the time."""
         chunks = slide.store.features.chunks
-        stored = group.create_array(name, shape=(len(slide), slide.dim), dtype=dtype, chunks=chunks)
+        stored = group.create_array(name, shape=(len(slide), slide.dim), dtype=dtype, chunks=chunks, compressors=None)
         for start, block in slide.blocks(dtype):
             stored[start : start + len(block)] = block
         return stored
 
 
-def write_anndata(root: Any, backend: Backend, slide: SlideRows, encoder: str, dtype: str) -> None:
-    """`X` of features; `obs` of what each tile is; centres in `obsm["spatial"]`, as scanpy and squidpy plot them.
+def write_anndata(root: Any, backend: Backend, slide: SlideRows, names: Sequence[str]) -> None:
+    """`X` of features, whose `names` are (dim,); `obs` of what each tile is, and whose; centres in `obsm["spatial"]`.
 
-    All positions are level-0 pixels. `root` is an empty group.
+    That is where scanpy and squidpy look for them. All positions are level-0 pixels. Features are in single precision:
+    much of scanpy refuses half. `root` is an empty group.
     """
     encode(root, "anndata", "0.1.0")
-    encode(backend.features(root, "X", slide, dtype), "array", "0.2.0")
+    encode(backend.features(root, "X", slide, "float32"), "array", "0.2.0")
     _dataframe(root, backend, "obs", [f"{slide.slide_id}_{row}" for row in slide.rows], _observations(slide))
-    _dataframe(root, backend, "var", [f"{encoder}_{k}" for k in range(slide.dim)], {})
+    for name, value in slide.whose.items():
+        write_category(root["obs"], backend, name, value, len(slide))
+    _dataframe(root, backend, "var", names, {})
     spatial = write_dict(root, backend, "obsm", {})
     encode(backend.array(spatial, "spatial", slide.origins + slide.made.span / 2), "array", "0.2.0")
     write_dict(root, backend, "uns", {"wsi_features": slide.about()})
@@ -126,7 +129,8 @@ def _observations(slide: SlideRows) -> dict[str, npt.NDArray[Any]]:
     """`tile_id` counts the exported tiles from 0, since spatialdata joins it to the index of the shapes."""
     x, y = slide.origins.T
     columns = {name.replace("/", "_"): values[slide.rows] for name, values in slide.store.columns.items()}
-    return columns | {"tile_id": np.arange(len(slide)), "store_row": slide.rows, "x": x, "y": y}
+    tissue = {"tissue_id": slide.tissues.of_tile} if slide.tissues else {}
+    return columns | {"tile_id": np.arange(len(slide)), "store_row": slide.rows, "x": x, "y": y} | tissue
 
 
 def _dataframe(

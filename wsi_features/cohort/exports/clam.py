@@ -50,4 +50,4 @@ def _finish(slides: Sequence[Entry], to: Target) -> Sequence[str]:
     return ()
 
 
-CLAM = Format(_write, finish=_finish)
+CLAM = Format(_write, finish=_finish, tables=("dataset.csv",))

@@ -46,4 +46,4 @@ def _finish(slides: Sequence[Entry], to: Target) -> Sequence[str]:
     ]
 
 
-EVA = Format(_write, finish=_finish)
+EVA = Format(_write, finish=_finish, tables=("manifest.csv", "classes.json"))

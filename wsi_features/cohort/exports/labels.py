@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from wsi_features.errors import ExportError
@@ -29,13 +29,22 @@ class Label:
 
 @dataclass(frozen=True, slots=True)
 class Labels:
-    """Labels by slide_id; a slide that is not among them has none."""
+    """Labels by slide_id; a slide that is not among them has none. `patients` are those of the manifest."""
 
     of_slide: dict[str, Label] = field(default_factory=dict)
+    patients: dict[str, str] = field(default_factory=dict)
 
     def of(self, slide_id: str) -> Label:
-        """The label of a slide; an empty one where there is none."""
-        return self.of_slide.get(slide_id, Label())
+        """The label of a slide, with the manifest's patient where it names none; an empty one where there is none."""
+        found = self.of_slide.get(slide_id, Label())
+        return found if found.patient else replace(found, patient=self.patients.get(slide_id, ""))
+
+    def other_patients(self) -> list[str]:
+        """Slides that are of one patient in the labels, and of another in the manifest."""
+        known = {slide_id: self.patients.get(slide_id) for slide_id in self.of_slide}
+        return [
+            name for name, label in self.of_slide.items() if label.patient and known[name] not in (None, label.patient)
+        ]
 
     def classes(self) -> dict[str, int]:
         """The number of every label: its own where all are whole numbers, else its place in alphabetical order."""

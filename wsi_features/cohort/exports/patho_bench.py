@@ -58,4 +58,4 @@ _MIXED = (
     "refuses to combine them; use `combine_slides_per_patient=False`."
 )
 
-PATHO_BENCH = Format(_write, pooled=_write_pooled, finish=_finish)
+PATHO_BENCH = Format(_write, pooled=_write_pooled, finish=_finish, tables=("labels.csv",))

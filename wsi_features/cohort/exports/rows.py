@@ -6,7 +6,7 @@ A whole slide of features is never in memory: one chunk of the store is.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -24,17 +24,36 @@ _DESCRIBED = (
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Tissues:
+    """The pieces of tissue of a slide: `outlines` are polygons in well-known binary, in level-0 pixels.
+
+    `of_tile` int64 (n,) is the number of the piece that each exported tile lies on, -1 where on none.
+    """
+
+    outlines: tuple[bytes, ...]
+    of_tile: npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class SlideRows:
-    """The rows (n,) of `store`, in raster order, that an export takes: valid tiles only."""
+    """The rows (n,) of `store`, in raster order, that an export takes: valid tiles only.
+
+    `whose` holds patient_id, stain and block as far as the manifest has them. `tissues` is None where nobody asked for
+    them, or there are none.
+    """
 
     store: FeatureStore
     rows: npt.NDArray[np.int64]
+    whose: dict[str, str] = field(default_factory=dict)
+    tissues: Tissues | None = None
 
     @classmethod
-    def of(cls, store: FeatureStore, wanted: npt.NDArray[np.bool_] | None = None) -> SlideRows:
+    def of(
+        cls, store: FeatureStore, wanted: npt.NDArray[np.bool_] | None = None, whose: dict[str, str] | None = None
+    ) -> SlideRows:
         """All valid rows of a store, or those of them that are `wanted` (n,)."""
         chosen = store.valid if wanted is None else store.valid & wanted
-        return cls(store, np.flatnonzero(chosen))
+        return cls(store, np.flatnonzero(chosen), whose or {})
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -101,9 +120,8 @@ class SlideRows:
             return block
         with np.errstate(over="ignore"):
             cast = block.astype(dtype)
-        wrong = np.argwhere(~np.isfinite(cast))
-        if len(wrong):
-            row, column = wrong[0]
+        if not np.can_cast(block.dtype, dtype) and not np.isfinite(cast).all():  # a wider type holds all that is stored
+            row, column = np.argwhere(~np.isfinite(cast))[0]
             value, name = float(block[row, column]), str(np.dtype(dtype))
             raise NonFiniteFeaturesError.in_export(self.slide_id, int(self.rows[start + row]), value, name)
         return cast

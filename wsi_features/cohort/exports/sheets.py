@@ -13,9 +13,9 @@ from wsi_features.files import write_text
 
 
 def write_sheet(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Write it whole or not at all."""
+    """Write it whole or not at all; with tabs where its name ends in .tsv."""
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
+    writer = csv.writer(text, delimiter="\t" if path.suffix == ".tsv" else ",", lineterminator="\n")
     writer.writerow(header)
     writer.writerows(rows)
     write_text(path, text.getvalue())

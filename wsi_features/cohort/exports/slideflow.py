@@ -50,4 +50,4 @@ def _finish(slides: Sequence[Entry], to: Target) -> Sequence[str]:
     return ()
 
 
-SLIDEFLOW = Format(_write, finish=_finish)
+SLIDEFLOW = Format(_write, finish=_finish, tables=("bags_config.json", "annotations.csv"))

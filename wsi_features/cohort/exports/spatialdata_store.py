@@ -1,4 +1,4 @@
-"""SpatialData, as LazySlide and wsidata keep it: tiles as shapes, and their features as a table, in `<slide_id>.zarr`.
+"""SpatialData, as LazySlide and wsidata keep it: tissue and tiles as shapes, and features as a table, in `<slide_id>.zarr`.
 
 Looked up in wsidata 0.12 and in what spatialdata 0.7.3 writes; written by hand, because spatialdata cannot be installed
 beside tiatoolbox. Of the slide's pyramid a feature store knows level 0 alone; wsidata reads the rest from the slide.
@@ -22,7 +22,7 @@ from wsi_features.cohort.exports.rows import SlideRows
 from wsi_features.cohort.exports.target import Format, Target
 from wsi_features.recipe import Json
 
-_TILES = "tiles"
+_TILES, _TISSUES = "tiles", "tissues"
 _AXES = [{"name": name, "type": "space", "unit": "unit"} for name in "xy"]
 _IDENTITY = {
     "type": "identity",
@@ -39,10 +39,11 @@ def _write(slide: SlideRows, to: Target) -> Sequence[Path]:
     with replacing_folder(path) as folder, _quietly():
         root = zarr.create_group(folder, zarr_format=3, attributes=_about(slide))
         shapes = root.create_group("shapes")
-        kind: Json = {"encoding-type": "ngff:shapes", "axes": ["x", "y"], "coordinateTransformations": [_IDENTITY]}
-        shapes.create_group(_TILES).attrs.update(kind | {"spatialdata_attrs": {"version": "0.3"}})
-        _write_shapes(folder / "shapes" / _TILES / "shapes.parquet", slide)
-        _write_table(root.create_group("tables").create_group(f"{to.encoder}_{_TILES}"), slide, to.encoder)
+        for name, table in _shapes(slide):
+            kind: Json = {"encoding-type": "ngff:shapes", "axes": ["x", "y"], "coordinateTransformations": [_IDENTITY]}
+            shapes.create_group(name).attrs.update(kind | {"spatialdata_attrs": {"version": "0.3"}})
+            _write_shapes(folder / "shapes" / name / "shapes.parquet", table)
+        _write_table(root.create_group("tables").create_group(f"{to.encoder}_{_TILES}"), slide)
         zarr.consolidate_metadata(folder, zarr_format=3)
     return (path,)
 
@@ -62,7 +63,7 @@ def _about(slide: SlideRows) -> Json:
     step = round(made.step * made.tile_px / made.span)
     spec |= {"stride_height": step, "stride_width": step, "base_downsample": made.span / made.tile_px}
     known = made.knows("level") and made.knows("resize")
-    spec |= {"ops_level": made.level if known else 0, "tissue_name": None}
+    spec |= {"ops_level": made.level if known else 0, "tissue_name": _TISSUES if slide.tissues else None}
     spec |= {"ops_downsample": 1 / made.resize if known else made.span / made.tile_px}
     spec["mpp"] = made.mpp_effective if made.knows("mpp_effective") else None
     about: Json = {
@@ -84,24 +85,35 @@ def _about(slide: SlideRows) -> Json:
     return about
 
 
-def _write_table(group: Any, slide: SlideRows, encoder: str) -> None:
+def _write_table(group: Any, slide: SlideRows) -> None:
+    """Features are named by their number alone: LazySlide colours tiles by such names."""
     backend = ZarrBackend()
-    write_anndata(group, backend, slide, encoder, "float32")
+    write_anndata(group, backend, slide, [str(k) for k in range(slide.dim)])
     write_category(group["obs"], backend, "library_id", _TILES, len(slide))
     write_dict(group["uns"], backend, "spatialdata_attrs", dict(_TABLE))
     group.attrs.update({"spatialdata-encoding-type": "ngff:regions_table", "version": "0.2", **_TABLE})
 
 
-def _write_shapes(path: Path, slide: SlideRows) -> None:
-    """GeoParquet: the square of each tile in level-0 pixels."""
+def _shapes(slide: SlideRows) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The columns of the tiles, and of the pieces of tissue where these are known; geometry as well-known binary."""
+    x, y = (np.ascontiguousarray(values) for values in slide.origins.T)
+    squares = [_square(left, top, int(slide.made.span)) for left, top in slide.origins.tolist()]
+    tiles: dict[str, Any] = {"tile_id": np.arange(len(slide)), "x": x, "y": y}
+    if slide.tissues is not None:
+        outlines = list(slide.tissues.outlines)
+        yield _TISSUES, {"tissue_id": np.arange(len(outlines)), "geometry": outlines}
+        tiles["tissue_id"] = slide.tissues.of_tile
+    yield _TILES, tiles | {"geometry": squares}
+
+
+def _write_shapes(path: Path, columns: dict[str, Any]) -> None:
+    """GeoParquet of polygons in level-0 pixels."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     geometry = {"encoding": "WKB", "crs": None, "geometry_types": ["Polygon"]}
     geo = {"primary_column": "geometry", "version": "1.0.0", "columns": {"geometry": geometry}}
-    columns = [np.ascontiguousarray(values) for values in slide.origins.T]
-    squares = pa.array([_square(x, y, int(slide.made.span)) for x, y in slide.origins.tolist()], pa.binary())
-    table = pa.table({"tile_id": np.arange(len(slide)), "x": columns[0], "y": columns[1], "geometry": squares})
+    table = pa.table(columns | {"geometry": pa.array(columns["geometry"], pa.binary())})
     pq.write_table(table.replace_schema_metadata({"geo": json.dumps(geo)}), path)
 
 
@@ -111,4 +123,4 @@ def _square(x: int, y: int, span: int) -> bytes:
     return struct.pack("<BIII10d", 1, 3, 1, 5, *map(float, ring))
 
 
-SPATIALDATA = Format(_write)
+SPATIALDATA = Format(_write, tells_whose=True, tissues=True, version=2)

@@ -13,7 +13,9 @@ from typing import Any
 import numpy as np
 
 from wsi_features.cohort.exports.h5 import new_h5, write_array, write_features
+from wsi_features.cohort.exports.ledger import Entry
 from wsi_features.cohort.exports.rows import SlideRows
+from wsi_features.cohort.exports.sheets import write_sheet
 from wsi_features.cohort.exports.target import Format, Target
 
 
@@ -55,4 +57,22 @@ def _write_pooled(slide: SlideRows, to: Target) -> Sequence[Path]:
     return (path,)
 
 
-STAMP = Format(_write, pooled=_write_pooled)
+def _finish(slides: Sequence[Entry], to: Target) -> Sequence[str]:
+    """The table of files and patients, and that of patients and labels, by the column names that STAMP looks for."""
+    patients = {entry.slide_id: to.labels.of(entry.slide_id).patient or entry.slide_id for entry in slides}
+    names = [(entry.slide_id, file.partition("/")[2]) for entry in slides for file in entry.files]
+    write_sheet(to.folder / _SLIDES, ("PATIENT", "FILENAME"), [(patients[slide_id], file) for slide_id, file in names])
+    labels: dict[str, set[str]] = {}
+    for slide_id, patient in patients.items():
+        if label := to.labels.of(slide_id).label:
+            labels.setdefault(patient, set()).add(label)
+    clear = [(patient, *found) for patient, found in labels.items() if len(found) == 1]
+    if clear:
+        write_sheet(to.folder / _CLINICAL, ("PATIENT", "label"), clear)
+    mixed = sorted(patient for patient, found in labels.items() if len(found) > 1)
+    return [f"slides of patient {patient!r} have different labels: left out of {_CLINICAL}" for patient in mixed]
+
+
+_SLIDES, _CLINICAL = "slide_table.csv", "clini_table.csv"
+
+STAMP = Format(_write, pooled=_write_pooled, finish=_finish, tables=(_SLIDES, _CLINICAL))

@@ -38,9 +38,18 @@ Finish = Callable[[Sequence[Entry], Target], Sequence[str]]
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """One layout. `empty` is whether its readers take a slide without tiles; `pooled` writes one vector a slide."""
+    """One layout. `empty` is whether its readers take a slide without tiles; `pooled` writes one vector a slide.
+
+    `tables` are the files, of all slides together, that are written besides those of each. `tells_whose` is whether a
+    slide's files say its patient, stain and block, and `tissues` whether they hold its tissue. `version` is raised when
+    the layout is written in another way, so that earlier exports are made anew.
+    """
 
     write: SlideWriter
     pooled: SlideWriter | None = None
     finish: Finish | None = None
     empty: bool = False
+    tables: tuple[str, ...] = ()
+    tells_whose: bool = False
+    tissues: bool = False
+    version: int = 1

@@ -1,14 +1,14 @@
 """Tensors in files of torch, without a whole slide in memory.
 
-torch writes a tensor from where it lies, so the rows are first laid into a hidden file that is mapped into memory.
+torch writes a tensor from where it lies, so the rows are first laid into a nameless file that is mapped into memory.
 """
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -45,9 +45,8 @@ def mapped(path: Path, slide: SlideRows, dtype: npt.DTypeLike | None = None) -> 
         yield torch.from_numpy(np.empty((0, slide.dim), kind))
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    hidden = path.with_name(f".{path.name[:200]}.{secrets.token_hex(4)}.rows")
-    rows = np.memmap(hidden, dtype=kind, mode="w+", shape=(len(slide), slide.dim))
-    hidden.unlink()  # the system keeps it until nothing maps it any more, so that a killed export leaves none
+    with TemporaryFile(dir=path.parent) as file:  # the system keeps it until nothing maps it any more
+        rows: np.memmap[Any, Any] = np.memmap(file, dtype=kind, mode="w+", shape=(len(slide), slide.dim))
     for start, block in slide.blocks(kind):
         rows[start : start + len(block)] = block
     yield torch.from_numpy(rows)

@@ -60,11 +60,11 @@ def imported_content(
     not say what positions or encoder are.
     """
     path = str(foreign.files[0])
-    _refuse_shapes(slide_id, path, foreign)
+    refuse_shapes(slide_id, path, foreign)
     if known.size and foreign.slide and known.size != foreign.slide:
         raise ImportedFileError.other_slide(slide_id, path, astuple(foreign.slide), astuple(known.size))
     mpp, source = (known.mpp, known.mpp_source) if known.mpp else (foreign.native_mpp, "imported file")
-    scale = _scale(slide_id, path, foreign, mpp)
+    scale = level0_scale(slide_id, path, foreign, mpp)
     span = declared.span or (round(foreign.span * scale) if foreign.span else None)
     if not span:
         raise ImportedFileError.needs(slide_id, path, "how wide its tiles are in level-0 pixels", "--span")
@@ -98,7 +98,8 @@ def rows_in_float32(slide_id: str, path: Path, blocks: Iterator[npt.NDArray[Any]
         yield cast
 
 
-def _refuse_shapes(slide_id: str, path: str, foreign: Foreign) -> None:
+def refuse_shapes(slide_id: str, path: str, foreign: Foreign) -> None:
+    """Features and positions that do not fit together are no tiles. Raises ImportedFileError."""
     shape, corners = foreign.features.shape, foreign.corners.shape
     if len(shape) != 2 or not shape[1]:
         raise ImportedFileError.unreadable(slide_id, path, f"features have the shape {shape}, wanted (n, d)")
@@ -108,8 +109,8 @@ def _refuse_shapes(slide_id: str, path: str, foreign: Foreign) -> None:
         raise ImportedFileError.unreadable(slide_id, path, "a position is negative or no number")
 
 
-def _scale(slide_id: str, path: str, foreign: Foreign, mpp: float | None) -> float:
-    """Level-0 pixels per unit of the positions."""
+def level0_scale(slide_id: str, path: str, foreign: Foreign, mpp: float | None) -> float:
+    """Level-0 pixels per unit of the positions. Raises ImportedFileError where `mpp` is wanted and not known."""
     if foreign.unit == "px":
         return 1.0
     if not mpp:

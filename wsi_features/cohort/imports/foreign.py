@@ -63,22 +63,39 @@ _PRIVATE = {"name", "savetodir", "save_path", "wsi_path", "creation_date"}
 
 
 def in_order(features: StoredRows, order: npt.NDArray[np.int64], folder: Path) -> Iterator[npt.NDArray[Any]]:
-    """The rows `order` (n,) of an array, in blocks.
-
-    Rows that are not in order are first laid into a nameless file in `folder`, block by block: HDF5 is slow at single
-    rows, and all of them may not fit into memory.
-    """
-    source = features if np.array_equal(order, np.arange(features.shape[0])) else _mapped(features, folder)
+    """The rows `order` (n,) of an array, in blocks; see `in_any_order`."""
+    source = in_any_order(features, order, folder)
     for start in range(0, len(order), _ROWS):
-        block = order[start : start + _ROWS]
-        yield np.asarray(source[block[0] : block[0] + len(block)] if source is features else source[block])
+        yield rows_of(source, order[start : start + _ROWS])
+
+
+def in_any_order(features: StoredRows, order: npt.NDArray[np.int64], folder: Path) -> StoredRows:
+    """The array, of which the rows `order` (n,) can be read block by block.
+
+    Where these do not ascend, all rows are first laid into a nameless file in `folder`: HDF5 is slow at single rows,
+    and all of them may not fit into memory.
+    """
+    ascending = bool((np.diff(order) > 0).all())
+    return features if ascending or isinstance(features, np.ndarray) else _mapped(features, folder)
+
+
+def rows_of(features: StoredRows, rows: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
+    """Some rows (n,) of an array, whose other rows are read by the block and let go."""
+    if isinstance(features, np.ndarray):
+        return np.asarray(features[rows])
+    block = np.empty((len(rows), *features.shape[1:]), features.dtype)
+    for start in np.unique(rows // _ROWS).tolist():
+        wanted = rows // _ROWS == start
+        first, last = int(rows[wanted].min()), int(rows[wanted].max())
+        block[wanted] = np.asarray(features[first : last + 1])[rows[wanted] - first]
+    return block
 
 
 def _mapped(features: StoredRows, folder: Path) -> npt.NDArray[Any]:
-    from tempfile import NamedTemporaryFile
+    from tempfile import TemporaryFile
 
-    with NamedTemporaryFile(dir=folder, prefix=".import.") as file:
-        rows = np.memmap(file.name, dtype=features.dtype, mode="w+", shape=features.shape)
+    with TemporaryFile(dir=folder) as file:
+        rows: np.memmap[Any, Any] = np.memmap(file, dtype=features.dtype, mode="w+", shape=features.shape)
     for start in range(0, features.shape[0], _ROWS):
         rows[start : start + _ROWS] = features[start : start + _ROWS]
     return rows

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -24,18 +24,33 @@ def files_by_slide(tool: str, sources: Sequence[Path]) -> dict[str, Path]:
     AtlasPatch keeps features in its patch files; of the others, files of positions and of slide vectors are passed
     over. Raises ImportedError where there is none, or two of one name.
     """
-    suffix = ".zarr" if tool == "tiatoolbox" else ".h5"
-    found: dict[str, Path] = {}
+    found: list[Path] = []
     for source in sources:
-        files = sorted(_below(tool, source, suffix))
+        files = feature_files(tool, source)
         if not files:
-            raise ImportedError.nothing(str(source), [suffix])
-        for path in files:
-            slide_id = safe_slide_id(path.stem)
-            other = found.setdefault(slide_id, path)
-            if other != path:
-                raise ImportedError.twice(slide_id, str(other), str(path))
+            raise ImportedError.nothing(str(source), [_suffix(tool)])
+        found += files
+    return by_slide(found)
+
+
+def by_slide(paths: Iterable[Path]) -> dict[str, Path]:
+    """Files by the slide that each is named after. Raises ImportedError for two of one name."""
+    found: dict[str, Path] = {}
+    for path in paths:
+        slide_id = safe_slide_id(path.stem)
+        other = found.setdefault(slide_id, path)
+        if other != path:
+            raise ImportedError.twice(slide_id, str(other), str(path))
     return found
+
+
+def feature_files(tool: str, source: Path) -> list[Path]:
+    """The files of a tool that are `source` or lie below it, sorted; none where there are none."""
+    return sorted(_below(tool, source, _suffix(tool)))
+
+
+def _suffix(tool: str) -> str:
+    return ".zarr" if tool == "tiatoolbox" else ".h5"
 
 
 def _below(tool: str, source: Path, suffix: str) -> list[Path]:

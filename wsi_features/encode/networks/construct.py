@@ -25,10 +25,10 @@ def constructed(
     `also` are errors of the library itself about its arguments. On meta a RuntimeError passes: it
     may only mean that numbers are missing.
     """
-    import torch
+    from wsi_features.encode.networks.blank import placed
 
     try:
-        with torch.device(device):
+        with placed(device):
             network = make()
     except (*refusals(device), *also) as error:
         wanted = f"what {library} takes ({one_line(error) or type(error).__name__})"

@@ -44,13 +44,14 @@ _RESERVED = {*_PRETRAINED, "features_only", "out_indices", "in_chans", "num_clas
 def made(card: EncoderCard, device: str) -> nn.Module:
     """The card's network on `device`. Raises CardError."""
     import timm
-    import torch
+
+    from wsi_features.encode.networks.blank import placed
 
     model, arguments = _constructor(card)
     level = arguments.pop(_LEVEL, None)
     levels = {"num_classes": 0} if level is None else {"features_only": True, "out_indices": (level,)}
     try:
-        with torch.device(device):
+        with placed(device):
             network: nn.Module = timm.create_model(model, pretrained=False, **levels, **arguments)
     except refusals(device) as error:
         wanted = f"what timm takes ({one_line(error) or type(error).__name__})"

@@ -157,7 +157,7 @@ def _moments(slide: SlideRows, features: torch.Tensor) -> Moments:
     shift = features[0].float()
     total, squares = torch.zeros(slide.dim, dtype=torch.float64), torch.zeros(slide.dim, dtype=torch.float64)
     for start, block in zip(range(0, len(features), CACHED), torch.split(features, CACHED), strict=True):
-        apart = block.float() - shift  # a copy also of features that are single precision already
+        apart = block.float() - shift
         here = apart.sum(0)
         if not bool(torch.isfinite(here).all()):
             row = int(torch.nonzero(~torch.isfinite(block).all(1))[:1].sum())

@@ -22,8 +22,8 @@ class TrainingRecipe(Recipe):
     dropout: float = Field(0.25, ge=0, lt=1, description="Share of projected numbers that training leaves out")
     learning_rate: float = Field(5e-4, gt=0, description="Of AdamW")
     weight_decay: float = Field(1e-3, ge=0, description="Of AdamW")
-    epochs: int = Field(50, ge=1, description="Passes over the training bags at most")
-    patience: int = Field(8, ge=1, description="Epochs without a better one, after which it stops")
+    epochs: int = Field(80, ge=1, description="Passes over the training bags at most")
+    patience: int = Field(12, ge=1, description="Epochs without a better one, after which it stops")
     improvement: float = Field(
         0.005, ge=0, description="How much lower its loss on the validation fold must be for an epoch to be better"
     )

@@ -47,7 +47,7 @@ def provenance(slide_id: str, n: int) -> Provenance:
         "precision": "fp16",
         "stain": {"method": "macenko"},
         "recipes": {},
-        "fingerprints": {},
+        "fingerprints": {"tissue": "12" * 32},
         "versions": {},
         "device": "cpu",
         "slide_properties": {},
@@ -55,14 +55,16 @@ def provenance(slide_id: str, n: int) -> Provenance:
     return Provenance(**fields)
 
 
-def write_store(path: Path, n: int, bad: list[int], dtype: Any = "float16") -> Path:
+def write_store(path: Path, n: int, bad: list[int], dtype: Any = "float16", **changed: Any) -> Path:
     """`n` tiles in lines of three; row r holds r + column / 8, exact in half precision."""
     rows = np.arange(n)
     grid = np.stack([rows % 3, rows // 3], axis=1).astype(np.int32)
     features = (rows[:, None] + np.arange(DIM) / 8).astype(np.float32)
     origins = grid.astype(np.int64) * STEP + [12, 100]
     columns = (rows[:, None] / 4).astype(np.float32)
-    content = StoreContent(origins, grid, columns, ("tissue_share",), DIM, dtype, provenance(path.stem, n))
+    content = StoreContent(
+        origins, grid, columns, ("tissue_share",), DIM, dtype, provenance(path.stem, n).model_copy(update=changed)
+    )
     with StoreWriter(path, content) as writer:
         writer.append(features, ~np.isin(rows, bad))
         return writer.commit([(row, "missing") for row in bad])
@@ -83,7 +85,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.setattr(layout, "CHUNK_ROWS", 4)
         for slide_id, n in TILES.items():
             write_store(out.store(SET, slide_id), n, BAD.get(slide_id, []))
-    rows = tuple(ManifestRow(slide_id=slide_id, path=f"{slide_id}.svs") for slide_id in TILES)
+    whose = {"first": {"patient_id": "p1", "stain": "Ki-67", "block": "A1"}, "second": {"patient_id": "p9"}}
+    rows = tuple(ManifestRow(slide_id=name, path=f"{name}.svs", **whose.get(name, {})) for name in TILES)
     write_text(out.manifest, Manifest(rows).to_json(32))
     facts = {s: {"stores": {SET: {"store": f"features/{SET}/{s}.zarr", "tiles": n}}} for s, n in TILES.items()}
     results = {s: SlideResult("ok" if n else "empty", "embed", facts=facts[s]) for s, n in TILES.items()}

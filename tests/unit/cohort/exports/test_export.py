@@ -43,10 +43,11 @@ def test_unread_tiles_are_left_out_and_counted(to: To, tmp_path: Path) -> None:
 
 def test_a_second_export_writes_nothing_again(to: To, tmp_path: Path) -> None:
     folder = to("npy")
-    before = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
+    before = {path: path.stat().st_mtime_ns for path in folder.glob("*.[nj]*")}
+    assert len(before) == 3 * 3 + 1
     to("npy")
     assert "first: is there already" in (tmp_path / "said.txt").read_text()
-    assert {path: path.stat().st_mtime_ns for path in folder.iterdir()} == before
+    assert {path: path.stat().st_mtime_ns for path in before} == before
 
 
 def test_a_file_that_was_cut_or_lost_is_written_again(to: To) -> None:
@@ -110,7 +111,7 @@ def test_the_command_says_what_it_did_and_exits_0(
 ) -> None:
     folder = tmp_path / "export"
     assert run_command(["export", str(run), "--to", "csv", "--out", str(folder), "--slide", "second"]) == 0
-    assert [path.name for path in sorted(folder.iterdir())] == [LEDGER, "second.csv"]
+    assert [path.name for path in sorted(folder.iterdir())] == [LEDGER, "second.csv", "slides.tsv"]
     assert "1 slide lies in" in capsys.readouterr().out
 
 
@@ -146,3 +147,65 @@ def test_labels_that_cannot_be_used_are_refused_with_their_line(tmp_path: Path, 
     (tmp_path / "labels.csv").write_text(text)
     with pytest.raises(ExportError, match=why):
         read_labels(tmp_path / "labels.csv")
+
+
+def test_every_export_says_whose_its_slides_are(to: To, run: Path, tmp_path: Path) -> None:
+    text = (to("npy") / "slides.tsv").read_text()
+    assert text == "slide_id\tpatient_id\tstain\tblock\ttiles\nfirst\tp1\tKi-67\tA1\t6\nsecond\tp9\t\t\t4\n"
+    copy = shutil.copytree(run, tmp_path / "run")
+    (copy / "manifest.json").write_text((copy / "manifest.json").read_text().replace('"p9"', '"p5"'))
+    list(exported(copy, ExportRequest("npy", tmp_path / "export")))
+    assert "second\tp5\t" in (tmp_path / "export" / "slides.tsv").read_text()
+
+
+def test_slide_vectors_beside_tiles_take_no_slide_from_the_table(to: To) -> None:
+    before = (to("patho-bench") / "slides.tsv").read_text()
+    folder = to("patho-bench", pool="mean", slides=("first",))
+    assert (folder / "slides.tsv").read_text() == before
+    assert "second" in before
+
+
+def test_another_patient_writes_only_the_formats_anew_that_say_it(run: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(run, tmp_path / "run")
+    for layout in ("anndata", "npy"):
+        list(exported(copy, ExportRequest(layout, tmp_path / layout)))
+    (copy / "manifest.json").write_text((copy / "manifest.json").read_text().replace('"A1"', '"B7"'))
+    said = {k: [e.said for e in exported(copy, ExportRequest(k, tmp_path / k))][:2] for k in ("anndata", "npy")}
+    assert said["npy"] == ["first: is there already; 1 could not be read and are left out", "second: is there already"]
+    assert said["anndata"] == ["first: 6 tiles; 1 could not be read and are left out", "second: is there already"]
+
+
+def test_the_patient_of_the_manifest_is_the_case_where_labels_name_none(to: To, tmp_path: Path) -> None:
+    (tmp_path / "l.csv").write_text("slide_id,label\nfirst,a\nsecond,b\n")
+    folder = to("clam", labels=tmp_path / "l.csv")
+    assert (folder / "dataset.csv").read_text() == "case_id,slide_id,label\np1,first,a\np9,second,b\n"
+    assert "another patient" not in (tmp_path / "said.txt").read_text()
+
+
+def test_two_sources_that_name_two_patients_are_told(to: To, labels: Path, tmp_path: Path) -> None:
+    assert "p2,second,normal" in (to("clam", labels=labels) / "dataset.csv").read_text()
+    assert "1 slides are of another patient in" in (said := (tmp_path / "said.txt").read_text())
+    assert said.splitlines()[-2].endswith("those of the labels: second")
+
+
+def test_the_command_writes_one_table_of_all_tiles(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import pyarrow.parquet as pq
+
+    assert run_command(["tile-table", str(run), str(tmp_path / "tiles.parquet")]) == 0
+    assert capsys.readouterr().out.startswith("11 tiles of 3 slides in ")
+    rows = pq.read_table(tmp_path / "tiles.parquet").to_pylist()
+    assert [(row["slide_id"], row["x"], row["y"], row["patient_id"]) for row in (rows[1], rows[7])] == [
+        ("first", 12 + 504, 100, "p1"),
+        ("second", 12, 100, "p9"),
+    ]
+    assert [row["row"] for row in rows if not row["valid"]] == [5]
+
+
+def test_a_table_of_another_kind_of_file_is_refused(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_command(["tile-table", str(run), str(tmp_path / "tiles.csv")]) == 2
+    assert "Give a name that ends in .parquet" in capsys.readouterr().err
+    assert not (tmp_path / "tiles.csv").exists()

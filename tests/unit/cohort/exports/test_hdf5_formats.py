@@ -141,6 +141,19 @@ def test_a_slide_vector_of_stamp_has_no_positions(to: To) -> None:
     assert attributes(path)["feat_type"] == "slide"
 
 
+def test_stamp_gets_the_tables_that_it_starts_from(to: To, labels: Path) -> None:
+    folder = to("stamp", labels=labels)
+    assert (folder / "slide_table.csv").read_text() == "PATIENT,FILENAME\np1,first.h5\np2,second.h5\n"
+    assert (folder / "clini_table.csv").read_text() == "PATIENT,label\np1,tumour\np2,normal\n"
+
+
+def test_a_patient_of_two_labels_has_none_for_stamp(to: To, tmp_path: Path) -> None:
+    (tmp_path / "l.csv").write_text("slide_id,label,case_id\nfirst,a,p1\nsecond,b,p1\n")
+    folder = to("stamp", labels=tmp_path / "l.csv")
+    assert not (folder / "clini_table.csv").exists()
+    assert "slides of patient 'p1' have different labels" in (tmp_path / "said.txt").read_text()
+
+
 @pytest.mark.parametrize(
     ("layout", "path"), [("trident", "20x_256px_2px_overlap/patches/first_patches.h5"), ("clam", "patches/first.h5")]
 )

@@ -38,38 +38,63 @@ positions = st.lists(
 ).map(np.array)
 
 
+LAYOUTS = {"trident": "trident", "clam": "clam", "stamp": "stamp", "patho-bench": "trident"}
+"""Formats that are written and read; files of Patho-Bench are read as those of TRIDENT, whose keys they have."""
+
+
 @st.composite
-def tiles(draw: st.DrawFn) -> tuple[Any, Any]:
+def tiles(draw: st.DrawFn, dtype: str) -> tuple[Any, Any, Any]:
+    """Corners, features of `dtype`, and which tiles were read: at least one."""
     corners = draw(positions)
-    finite = st.floats(-60000, 60000, width=16)
-    return corners, draw(arrays.arrays(np.float16, (len(corners), 2), elements=finite))
+    n, finite = len(corners), st.floats(-60000, 60000, width=16 if dtype == "float16" else 32)
+    valid = draw(arrays.arrays(np.bool_, n))
+    valid[draw(st.integers(0, n - 1))] = True
+    return corners, draw(arrays.arrays(np.dtype(dtype), (n, 2), elements=finite)), valid
 
 
-def written(folder: Path, corners: Any, features: Any) -> FeatureStore:
+def written(folder: Path, corners: Any, features: Any, valid: Any = True) -> FeatureStore:
     grid, _ = grid_at(corners, SPAN, 256)
-    content = StoreContent(
-        grid.origins, grid.index, np.empty((len(grid), 0), np.float32), (), 2, "float16", provenance(len(grid))
-    )
+    nothing, kind = np.empty((len(grid), 0), np.float32), str(features.dtype)
+    content = StoreContent(grid.origins, grid.index, nothing, (), 2, kind, provenance(len(grid)))  # type: ignore[arg-type]
+    read = np.broadcast_to(valid, len(grid)).copy()
     with StoreWriter(folder / "a__b__c__0123abcd" / "s1.zarr", content) as writer:
-        writer.append(features.astype(np.float32), np.ones(len(grid), np.bool_))
-        return FeatureStore.open(writer.commit())
+        writer.append(features.astype(np.float32), read)
+        return FeatureStore.open(writer.commit([(int(row), "missing") for row in np.flatnonzero(~read)]))
 
 
-@pytest.mark.parametrize("tool", ["trident", "clam", "stamp"])
-@settings(max_examples=4, deadline=None)
-@given(made=tiles())
-def test_tiles_and_numbers_come_back(tool: str, made: tuple[Any, Any]) -> None:
+@pytest.mark.parametrize("layout", LAYOUTS)
+@settings(max_examples=3, deadline=None)
+@given(made=tiles("float16"))
+def test_tiles_and_numbers_come_back(layout: str, made: tuple[Any, Any, Any]) -> None:
+    come_back(layout, made)
+
+
+@pytest.mark.ci
+@pytest.mark.parametrize(
+    ("layout", "dtype"),
+    [(name, "float16") for name in LAYOUTS] + [(name, "float32") for name in ("trident", "clam", "patho-bench")],
+)
+@given(data=st.data())
+@settings(max_examples=8, deadline=None)
+def test_tiles_and_numbers_of_every_precision_come_back(layout: str, dtype: str, data: st.DataObject) -> None:
+    come_back(layout, data.draw(tiles(dtype)))
+
+
+def come_back(layout: str, made: tuple[Any, Any, Any]) -> None:
+    """Half precision travels in the single of these formats, and is compared by its bits as single."""
+    tool = LAYOUTS[layout]
     with TemporaryDirectory() as name:
         folder = Path(name)
         store = written(folder, *made)
-        FORMATS[tool].write(SlideRows.of(store), Target(folder / "export", "tiny"))
+        FORMATS[layout].write(SlideRows.of(store), Target(folder / "export", "tiny"))
         (path,) = files_by_slide(tool, [folder / "export"]).values()
         with foreign_features(tool, "s1", path) as foreign:
             back = imported_content("s1", foreign, Known(NATIVE, "manifest"), Declared(tool, "tiny"), ("ab",))
             rows = np.concatenate(list(rows_in_float32("s1", path, in_order(foreign.features, back.order, folder))))
-        assert back.content.coords.tolist() == store.coords.tolist()
+        assert back.content.coords.tolist() == store.coords[store.valid].tolist()
         assert back.content.provenance.span == SPAN
-        np.testing.assert_array_equal(rows.astype(np.float16).view(np.uint16), store.features[:].view(np.uint16))
+        wanted = store.features[:][store.valid].astype(np.float32)
+        np.testing.assert_array_equal(rows.view(np.uint32), wanted.view(np.uint32))
 
 
 def test_the_whole_way_by_the_stages(tmp_path: Path) -> None:
@@ -84,3 +109,12 @@ def test_the_whole_way_by_the_stages(tmp_path: Path) -> None:
     ends = list(exported(out.root, ExportRequest("clam", tmp_path / "clam")))
     assert ends[0].said == "s1: 3 tiles"
     assert (tmp_path / "clam" / "pt_files" / "s1.pt").exists()
+
+
+def test_an_empty_slide_comes_back_empty(tmp_path: Path) -> None:
+    store = written(tmp_path / "first", np.empty((0, 2), np.int64), np.empty((0, 2), np.float16))
+    FORMATS["trident"].write(SlideRows.of(store), Target(tmp_path / "trident", "tiny"))
+    (path,) = files_by_slide("trident", [tmp_path / "trident"]).values()
+    with foreign_features("trident", "s1", path) as foreign:
+        back = imported_content("s1", foreign, Known(NATIVE, "manifest"), Declared("trident", "tiny"), ("ab",))
+    assert (len(back.content.coords), back.content.provenance.status, back.content.dim) == (0, "empty", 2)

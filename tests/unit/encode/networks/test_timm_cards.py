@@ -88,8 +88,10 @@ def test_a_card_gives_the_known_parameters_tokens_heads_activation_and_widths(ke
     found = outline_of(card, network, "meta")
     assert (found.parameters, found.parameters) == (parameters, card.parameters)
     assert [card.dim, *(other.dim for other in others)] == widths
+    check_outline(card, found)
+    for other in others:
+        check_outline(other, outline_of(other, network, "meta"))
     for each in (card, *others):
-        check_outline(each, outline_of(each, network, "meta"))
         assert each.arguments == card.arguments
     if heads:
         assert network.num_prefix_tokens == prefix

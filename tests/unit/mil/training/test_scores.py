@@ -44,7 +44,7 @@ def test_scores_weighted_by_attention_are_the_prediction_of_the_bags_own_fold(
 def test_the_slides_of_a_patient_share_its_attention_or_have_their_own(
     fused: dict[bool, mil.BagDataset], recipe: Any, late: bool
 ) -> None:
-    result = mil.cross_validated(fused[late], recipe(model="mean", epochs=2))
+    result = mil.cross_validated(fused[late], recipe(epochs=3))
     found = {one.slide_id: one for one in mil.tile_scores(result, fused[late])}
     assert len(found) == 24
     for k in range(0, 24, 2):

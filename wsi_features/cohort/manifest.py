@@ -105,6 +105,15 @@ def manifest_of_output(out: Path) -> tuple[Manifest, int]:
         raise OutputError.not_an_output(str(out)) from error
 
 
+def rows_named(manifest: Manifest, slide_ids: Sequence[str], out: Path) -> list[ManifestRow]:
+    """The rows of these slides, each once, or all where none is named. Raises OutputError for a slide that OUT does not have."""
+    known = {row.slide_id: row for row in manifest}
+    for slide_id in slide_ids:
+        if slide_id not in known:
+            raise OutputError.no_slide(str(out), slide_id)
+    return [known[slide_id] for slide_id in dict.fromkeys(slide_ids)] or list(known.values())
+
+
 def safe_slide_id(stem: str) -> str:
     """A slide_id made of a file's stem: anything unsafe becomes `-`."""
     cleaned = re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-._")[:128]

@@ -46,16 +46,6 @@ class CompareRequestError(UsageError):
         return cls(f"{one!r} and {other!r} are both of slide {slide_id!r}. Give the folder of one feature set.")
 
     @classmethod
-    def unwritable(cls, path: str, why: str) -> CompareRequestError:
-        """No permission, no space."""
-        return cls(f"the folder {path!r} cannot be written ({why}). Choose another --out, or make room.")
-
-    @classmethod
-    def inside(cls, path: str, out: str) -> CompareRequestError:
-        """The pages of a run stay those of the run."""
-        return cls(f"{path!r} lies in {out!r}, which holds what is compared. Choose a folder of its own for --out.")
-
-    @classmethod
     def one_slide_file(cls, slides: int) -> CompareRequestError:
         """One file for several slides."""
         return cls(

@@ -158,19 +158,9 @@ class HeatMapError(UsageError):
         return cls(f"`{option}` says how `--to {target}` is made, which was not asked for. Add that, or leave it out.")
 
     @classmethod
-    def no_slide(cls, out: str, slide_id: str) -> HeatMapError:
-        """Not in the manifest."""
-        return cls(f"{out!r} has no slide {slide_id!r}. `wsi-features status` and status.tsv list its slides.")
-
-    @classmethod
     def nothing(cls, out: str, where: str, slides: Sequence[str]) -> HeatMapError:
         """Scores of other slides."""
         return cls(
             f"{where} has no score of any slide asked for in {out!r}, whose slides are {', '.join(slides[:5])}"
             f"{' and others' if len(slides) > 5 else ''}. Give scores of this cohort by its slide_id."
         )
-
-    @classmethod
-    def unwritable(cls, folder: str, why: str) -> HeatMapError:
-        """No permission, or a file where the folder should be."""
-        return cls(f"heat maps cannot be written into {folder!r} ({why}). Choose another --out.")

@@ -20,6 +20,7 @@ from wsi_features.mil.training.scores import tile_scores
 from wsi_features.recipe import Json, digest
 from wsi_features.report.training_page import render_training_report
 from wsi_features.stages.labelled import BagChoice, LabelChoice, LabelledBags, label_choice, labelled_bags
+from wsi_features.stages.result_folder import made_folder, refuse_place
 from wsi_features.stages.training_files import (
     ATTENTION,
     FOLDS,
@@ -28,11 +29,9 @@ from wsi_features.stages.training_files import (
     PREDICTIONS,
     commit,
     finished,
-    made_folder,
     mapped_column,
     next_commands,
     predictions_csv,
-    refuse_place,
     replaced,
     same_result,
 )
@@ -103,10 +102,8 @@ def prediction_request(asked: Mapping[str, Any]) -> PredictRequest:
 
 def prepared_prediction(training: Path, out: Path, asked: PredictRequest) -> PreparedPrediction:
     """Open models and bags, and refuse what must not be predicted or judged. Raises UsageError before anything is done."""
-    refuse_place(asked.folder, out)
+    refuse_place(asked.folder, out, training)
     of = finished(training, "training")
-    if asked.folder.resolve().is_relative_to(training.resolve()):
-        raise TrainingFolderError.in_training(str(asked.folder), str(training))
     models = load_trained(training / MODELS)
     labels = _columns_of(training, of, asked.labels)
     choice = replace(asked.bags, unit=of["unit"], late=of["late"])

@@ -24,6 +24,7 @@ from wsi_features.mil.training.scores import tile_scores
 from wsi_features.recipe import Json, digest
 from wsi_features.report.training_page import render_training_report
 from wsi_features.stages.labelled import BagChoice, LabelChoice, LabelledBags, label_choice, labelled_bags, patients_of
+from wsi_features.stages.result_folder import made_folder, refuse_place
 from wsi_features.stages.training_files import (
     ATTENTION,
     FOLDS,
@@ -32,11 +33,9 @@ from wsi_features.stages.training_files import (
     PREDICTIONS,
     commit,
     folds_csv,
-    made_folder,
     mapped_column,
     next_commands,
     predictions_csv,
-    refuse_place,
     replaced,
     same_result,
 )

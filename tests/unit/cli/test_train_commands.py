@@ -223,9 +223,11 @@ def test_results_never_go_into_a_run_or_a_store(
     folder: Path, train: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert train("--out", folder / "run" / "t") == 2
-    assert "lies in" in capsys.readouterr().err
+    assert "is in" in capsys.readouterr().err
+    (tmp_path / "s.zarr").mkdir()
+    (tmp_path / "s.zarr/zarr.json").write_text("{}")
     assert train("--out", tmp_path / "s.zarr" / "t") == 2
-    assert "which would be damaged" in capsys.readouterr().err
+    assert "s.zarr', whose files it would mix with" in capsys.readouterr().err
 
 
 def test_settings_of_a_file_are_checked_by_name(train: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -321,7 +323,7 @@ def test_a_prediction_never_replaces_its_models(
     folder: Path, elsewhere: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert predicted(folder, elsewhere / "run", "--overwrite", "--out", folder / "done") == 2
-    assert "whose models are used" in capsys.readouterr().err
+    assert "whose files it would mix with or replace" in capsys.readouterr().err
 
 
 def test_a_folder_that_is_no_training_is_refused(

@@ -100,7 +100,9 @@ class OutputError(UsageError):
     @classmethod
     def inside(cls, path: str, source: str) -> OutputError:
         """Results would be taken for features, or damage a store."""
-        return cls(f"--out {path!r} is in {source!r}, whose files it would mix with or replace. Give it a folder of its own.")
+        return cls(
+            f"--out {path!r} is in {source!r}, whose files it would mix with or replace. Give it a folder of its own."
+        )
 
     @classmethod
     def no_slide(cls, path: str, slide_id: str) -> OutputError:

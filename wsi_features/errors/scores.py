@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
-from wsi_features.errors.base import SlideError, UsageError
+from wsi_features.errors.base import SlideError, UsageError, some_of
 
 
 class ScoreTableError(UsageError):
@@ -161,6 +161,6 @@ class HeatMapError(UsageError):
     def nothing(cls, out: str, where: str, slides: Sequence[str]) -> HeatMapError:
         """Scores of other slides."""
         return cls(
-            f"{where} has no score of any slide asked for in {out!r}, whose slides are {', '.join(slides[:5])}"
-            f"{' and others' if len(slides) > 5 else ''}. Give scores of this cohort by its slide_id."
+            f"{where} has no score of any slide asked for in {out!r}, whose slides are {some_of(slides)}. "
+            "Give scores of this cohort by its slide_id."
         )

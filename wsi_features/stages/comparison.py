@@ -176,8 +176,7 @@ class _Work:
 
 def _names(one: Side, two: Side) -> Sequence[str]:
     """Names of the features, where either side says which encoder made them and both have as many as it makes."""
-    said = [side.made.encoder_name if side.made else str(side.said.get("encoder", "")) for side in (one, two)]
-    names = next((_NAMED[name] for name in said if name in _NAMED), ())
+    names = next((_NAMED[side.encoder] for side in (one, two) if side.encoder in _NAMED), ())
     return names if len(names) == one.dim == two.dim else ()
 
 

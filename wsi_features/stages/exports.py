@@ -12,7 +12,7 @@ from wsi_features.cohort.exports.formats import FORMATS
 from wsi_features.cohort.exports.labels import Labels, read_labels
 from wsi_features.cohort.exports.ledger import Entry, append_entry, is_there, read_ledger, size_of
 from wsi_features.cohort.exports.leftovers import Leftovers
-from wsi_features.cohort.exports.rows import SlideRows
+from wsi_features.cohort.exports.rows import ExportedSlide
 from wsi_features.cohort.exports.sheets import write_sheet
 from wsi_features.cohort.exports.target import Format, Target
 from wsi_features.cohort.manifest import ManifestRow, rows_named
@@ -96,7 +96,7 @@ def _one(
     """Write one slide, unless the same export of it is there."""
     layout = FORMATS[asked.to]
     kept = cohort.kept(slide_id) if asked.kept else None
-    slide = SlideRows.of(cohort.store(slide_id), kept, whose if layout.tells_whose else {})
+    slide = ExportedSlide.of(cohort.store(slide_id), kept, whose if layout.tells_whose else {})
     if not len(slide) and (not layout.empty or target.pooled):
         return _told(slide, "no tiles, left out")
     tissue = layout.tissues and has_tissue(cohort.out, slide)
@@ -112,7 +112,7 @@ def _one(
     return _told(slide, f"{len(slide)} tiles", files)
 
 
-def _written(layout: Format, slide: SlideRows, target: Target) -> dict[str, int]:
+def _written(layout: Format, slide: ExportedSlide, target: Target) -> dict[str, int]:
     """Write the files of one slide; their paths in the folder, with their sizes."""
     paths = (layout.pooled if target.pooled and layout.pooled else layout.write)(slide, target)
     return {path.relative_to(target.folder).as_posix(): size_of(path) for path in paths}
@@ -126,7 +126,7 @@ def _kind(asked: ExportRequest) -> str:
     return f"{asked.to}:{asked.pool}" if asked.pool else asked.to
 
 
-def _told(slide: SlideRows, what: str, files: Collection[str] = ()) -> SlideResult:
+def _told(slide: ExportedSlide, what: str, files: Collection[str] = ()) -> SlideResult:
     counts = zip(slide.left_out, ("could not be read", "are not kept"), strict=True)
     missing = "".join(f"; {count} {why} and are left out" for count, why in counts if count)
     return SlideResult("ok", "export", message=f"{slide.slide_id}: {what}{missing}", facts={"files": list(files)})

@@ -16,7 +16,7 @@ from wsi_features.cohort.cohort import Cohort
 from wsi_features.cohort.manifest import ManifestRow, rows_named
 from wsi_features.cohort.records import SlideResult
 from wsi_features.config import Tuning
-from wsi_features.errors import HeatMapError
+from wsi_features.errors import HeatMapError, some_of
 from wsi_features.files import replacing, write_bytes, write_lines
 from wsi_features.report.heat_colours import DIVERGING, RAMPS, SEQUENTIAL, ramp
 from wsi_features.report.heat_scale import Scaling, Spread, colour_ends, is_signed, scaled, spread_of
@@ -92,7 +92,7 @@ def heat_maps(out: Path, asked: HeatMapRequest) -> Iterator[Told]:
     if not useful:
         raise HeatMapError.nothing(str(out), source.where, [row.slide_id for row in cohort.manifest])
     if source.strangers:
-        yield Told(f"note: {len(source.strangers)} scored slides are not in the cohort: {_some(source.strangers)}")
+        yield Told(f"note: {len(source.strangers)} scored slides are not in the cohort: {some_of(source.strangers)}")
 
 
 def _check(asked: HeatMapRequest) -> None:
@@ -185,7 +185,3 @@ _WRITERS: dict[Target, Callable[[Cohort, ScoredSlide, HeatMapRequest, ManifestRo
     "geojson": _write_geojson,
     "ome-tiff": _write_tiff,
 }
-
-
-def _some(names: tuple[str, ...]) -> str:
-    return ", ".join(names[:5]) + (" and others" if len(names) > 5 else "")

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from wsi_features.cohort.cohort import Cohort
+from wsi_features.cohort.cohort import OPENERS, Cohort
 from wsi_features.mil.dataset import BagDataset
 from wsi_features.mil.labels import Labels, classification, regression, survival
 from wsi_features.mil.slides import BagRecipe, SlideRows
@@ -122,7 +122,6 @@ def labelled_bags(
     return LabelledBags(cohort, dataset, table, left_out, _stores(dataset))
 
 
-_OPENERS = 8
 _UNSAID = {"no features": "labelled, but without features"}
 
 
@@ -134,7 +133,7 @@ def patients_of(dataset: BagDataset, by: Sequence[str]) -> tuple[str, ...]:
 def _stores(dataset: BagDataset) -> dict[str, FeatureStore]:
     """The store of every slide; several are opened at once, as network file systems are slow to give small files."""
     slides = [slide for bag in dataset.bags for slide in bag.slides]
-    with ThreadPoolExecutor(_OPENERS, "open") as executor:
+    with ThreadPoolExecutor(OPENERS, "open") as executor:
         found = executor.map(lambda slide: FeatureStore.open(slide.path), slides)
         return dict(zip((slide.slide_id for slide in slides), found, strict=True))
 

@@ -23,7 +23,7 @@ from wsi_features.report.components import ComponentAxes, fit_components, sample
 from wsi_features.report.figures import component_map, decoded, fitted_thumbnail
 from wsi_features.report.model import Status
 from wsi_features.stages.report_quality import Limits, quality_limits, quality_map
-from wsi_features.stages.report_scores import SlideScores, score_map, slide_scores
+from wsi_features.stages.report_scores import PromptScores, prompt_scores, score_map
 from wsi_features.store import FeatureStore
 from wsi_features.tissue import TissueMask, mask_from_png
 
@@ -42,7 +42,7 @@ def cohort_report(out: Outputs, options: ReportOptions) -> CohortReport:
     shown = [row for row in rows if row.stores][: options.figures]
     stores = {row.slide_id: _stores(out, row) for row in shown}
     axes = _axes(list(stores.values()))
-    scores, limits = slide_scores(out, stores), quality_limits(stores)
+    scores, limits = prompt_scores(out, stores), quality_limits(stores)
     return CohortReport(
         title=options.title,
         rows=tuple(_row(row) for row in rows),
@@ -85,7 +85,7 @@ def _axes(slides: Sequence[Stores]) -> dict[str, ComponentAxes]:
 
 
 def _figure(
-    out: Outputs, row: StatusRow, stores: Stores, axes: dict[str, ComponentAxes], scores: Sequence[SlideScores]
+    out: Outputs, row: StatusRow, stores: Stores, axes: dict[str, ComponentAxes], scores: Sequence[PromptScores]
 ) -> SlideFigure | None:
     """The slide's pictures; None when its tissue files are gone."""
     try:

@@ -13,7 +13,7 @@ from wsi_features.cli.main import run_command
 from wsi_features.cohort.exports import plain
 from wsi_features.cohort.exports.labels import read_labels
 from wsi_features.cohort.exports.ledger import LEDGER, read_ledger
-from wsi_features.cohort.exports.rows import SlideRows
+from wsi_features.cohort.exports.rows import ExportedSlide
 from wsi_features.errors import ExportError, NonFiniteFeaturesError, OutputError
 from wsi_features.stages.exports import ExportRequest, exported
 from wsi_features.store import FeatureStore
@@ -24,7 +24,7 @@ To = Callable[..., Path]
 @settings(max_examples=25)
 @given(st.sets(st.integers(0, 6)))
 def test_blocks_together_are_the_wanted_valid_rows(first: FeatureStore, wanted: set[int]) -> None:
-    slide = SlideRows.of(first, np.isin(np.arange(7), list(wanted)))
+    slide = ExportedSlide.of(first, np.isin(np.arange(7), list(wanted)))
     assert slide.rows.tolist() == sorted(wanted - {5})
     whole = first.features[:]
     for start, block in slide.blocks():
@@ -33,7 +33,7 @@ def test_blocks_together_are_the_wanted_valid_rows(first: FeatureStore, wanted: 
 
 
 def test_no_block_is_longer_than_a_chunk_of_the_store(first: FeatureStore) -> None:
-    assert [(start, len(block)) for start, block in SlideRows.of(first).blocks()] == [(0, 4), (4, 2)]
+    assert [(start, len(block)) for start, block in ExportedSlide.of(first).blocks()] == [(0, 4), (4, 2)]
 
 
 def test_unread_tiles_are_left_out_and_counted(to: To, tmp_path: Path) -> None:
@@ -101,7 +101,7 @@ def test_a_damaged_store_fails_alone(run: Path, tmp_path: Path) -> None:
 
 
 def test_a_value_beyond_half_precision_is_refused(first: FeatureStore) -> None:
-    slide = SlideRows.of(first)
+    slide = ExportedSlide.of(first)
     with pytest.raises(NonFiniteFeaturesError, match="70000 at row 6 is beyond float16"):
         slide._cast(np.array([[1.0, 7e4]], np.float32), np.float16, 5)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from wsi_features.report.evaluation import confusion
-from wsi_features.report.html import page_style, page_template
+from wsi_features.report.html import page_template
 from wsi_features.report.plots import around
 from wsi_features.report.training_figures import learning_plot, mistakes, roc_plot, scatter_plot, survival_plot
 from wsi_features.report.training_model import Score, TrainingReport
@@ -91,7 +91,6 @@ def render_training_report(report: TrainingReport) -> str:
         matrix=_matrix(report) if report.task == "classification" else (),
         learning=[plot for plot in map(learning_plot, report.folds) if plot],
         mistakes=mistakes(report),
-        css=page_style(),
     )
 
 

@@ -5,16 +5,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from shlex import quote
-from typing import Any
 
 from wsi_features.errors import TrainingFolderError
-from wsi_features.files import read_json, write_json
+from wsi_features.files import csv_text, read_json, write_json
 from wsi_features.mil.dataset import BagDataset
 from wsi_features.mil.labels import Task
 from wsi_features.mil.splits import Split
@@ -134,13 +131,6 @@ def folds_csv(dataset: BagDataset, splits: Sequence[Split]) -> str:
         ids = [bag.bag_id, bag.patient_id][: len(_ids(dataset))]
         rows.append([*ids, *(parts.get(item, "") for parts in part_of)])
     return csv_text(rows)
-
-
-def csv_text(rows: Iterable[Sequence[Any]]) -> str:
-    """Rows as CSV with plain line ends."""
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    return text.getvalue()
 
 
 def _ids(dataset: BagDataset) -> list[str]:

@@ -32,7 +32,7 @@ class ScoreRow:
 
 
 @dataclass(frozen=True, slots=True)
-class ScoreTable:
+class MetricTable:
     """The first metric of all test predictions and of each fold, with what a guess reaches, on one scale."""
 
     metric: str
@@ -94,7 +94,7 @@ def render_training_report(report: TrainingReport) -> str:
     )
 
 
-def score_table(report: TrainingReport) -> ScoreTable:
+def score_table(report: TrainingReport) -> MetricTable:
     """All test predictions together with their interval, then each fold."""
     first = report.scores[0]
     low, high = _ends(first, [fold.value for fold in report.folds])
@@ -109,7 +109,7 @@ def score_table(report: TrainingReport) -> ScoreTable:
         parts = (f"{fold.train:,}", f"{fold.val:,}", f"{fold.test:,}")
         rows.append(ScoreRow(fold.name, parts, fold.value, place(fold.value)))
     chance = math.nan if first.chance is None else place(first.chance)
-    return ScoreTable(first.name, tuple(rows), chance, (f"{low:.3g}", f"{high:.3g}"))
+    return MetricTable(first.name, tuple(rows), chance, (f"{low:.3g}", f"{high:.3g}"))
 
 
 def _ends(first: Score, folds: Sequence[float]) -> tuple[float, float]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -129,7 +129,16 @@ def _rows(cohort: Cohort, asked: HeatMapRequest) -> list[ManifestRow]:
     for slide_id in asked.slides:
         if slide_id not in known:
             raise HeatMapError.no_slide(str(cohort.out.root), slide_id)
-    return [known[slide_id] for slide_id in dict.fromkeys(asked.slides)] or list(known.values())
+    rows = [known[slide_id] for slide_id in dict.fromkeys(asked.slides)] or list(known.values())
+    _refuse_same_files(asked, [row.slide_id for row in rows])
+    return rows
+
+
+def _refuse_same_files(asked: HeatMapRequest, slides: Sequence[str]) -> None:
+    files = {_tiff_name(slide_id): slide_id for slide_id in slides}
+    for slide_id in slides if asked.values else ():
+        if (file := _values_name(slide_id)) in files:
+            raise HeatMapError.same_file(slide_id, files[file], file)
 
 
 def _one(
@@ -184,12 +193,20 @@ def _write_geojson(_: Cohort, slide: ScoredSlide, asked: HeatMapRequest, _row: M
     return "geojson", ""
 
 
+def _tiff_name(slide_id: str) -> str:
+    return f"{slide_id}.ome.tiff"
+
+
+def _values_name(slide_id: str) -> str:
+    return _tiff_name(f"{slide_id}.values")
+
+
 def _write_tiff(_: Cohort, slide: ScoredSlide, asked: HeatMapRequest, _row: ManifestRow) -> Said:
     downsample = downsample_of(slide, asked.downsample, asked.mpp)
-    with replacing(asked.folder / f"{slide.slide_id}.ome.tiff") as path:
+    with replacing(asked.folder / _tiff_name(slide.slide_id)) as path:
         write_colour_tiff(path, slide, downsample)
     if asked.values:
-        with replacing(asked.folder / f"{slide.slide_id}.values.ome.tiff") as path:
+        with replacing(asked.folder / _values_name(slide.slide_id)) as path:
             write_value_tiff(path, slide, downsample)
     note = "" if slide.ground.mpp else f"slide {slide.slide_id!r}: its resolution is unknown, so its OME-TIFF has none"
     return f"ome-tiff of {downsample} level-0 px a pixel", note

@@ -107,6 +107,12 @@ def cohorts() -> type[Cohorts]:
 
 
 @pytest.fixture(scope="session")
+def samples() -> Any:
+    """What the tests of the store write."""
+    return _samples()
+
+
+@pytest.fixture(scope="session")
 def recipe() -> Callable[..., mil.TrainingRecipe]:
     """A recipe for bags of a few tiles, with some fields changed."""
     return lambda **changed: mil.TrainingRecipe(**(QUICK | changed))

@@ -23,7 +23,7 @@ QUICK: dict[str, Any] = {
     "hidden": 12,
     "attention": 5,
     "learning_rate": 0.02,
-    "epochs": 12,
+    "epochs": 9,
     "batch": 4,
     "folds": 3,
     "resamples": 50,

@@ -121,7 +121,7 @@ class Cohort:
 
     def slide(self, slide_id: str) -> ManifestRow:
         """The manifest row of a slide. Raises KeyError."""
-        return {row.slide_id: row for row in self.manifest}[slide_id]
+        return self.manifest.by_id[slide_id]
 
 
 def _current(rows: tuple[StatusRow, ...]) -> list[str]:

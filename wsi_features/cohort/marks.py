@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from glob import escape
 from pathlib import Path
 from typing import Any
 
@@ -89,9 +90,12 @@ def marks_are_there(path: Path, store: FeatureStore, fingerprint: str) -> bool:
     return True
 
 
-def marks_of(out: Outputs, store: FeatureStore) -> Iterator[tuple[str, Marks]]:
-    """All marks of a store with the names of their folders, sorted; those of other stores of the slide are passed over."""
-    for folder in sorted(out.marks.iterdir()) if out.marks.is_dir() else ():
+def marks_of(out: Outputs, store: FeatureStore, begins: str = "") -> Iterator[tuple[str, Marks]]:
+    """All marks of a store with the names of their folders, sorted; those of other stores of the slide are passed over.
+
+    Only folders whose name `begins` so are read.
+    """
+    for folder in sorted(out.marks.glob(f"{escape(begins)}*")) if out.marks.is_dir() else ():
         path = folder / f"{store.provenance.slide_id}.parquet"
         if not path.is_file():
             continue
@@ -106,10 +110,11 @@ def marks_named(out: Outputs, store: FeatureStore, name: str, kind: str | None =
 
     Raises ArtifactError where there is no such folder for the store, or several.
     """
-    every = {folder: marks for folder, marks in marks_of(out, store) if kind in (None, marks.kind)}
+    every = {folder: marks for folder, marks in marks_of(out, store, name) if kind in (None, marks.kind)}
     found = meant(list(every), name)
     if len(found) != 1:
-        raise ArtifactError.unclear_marks(store.provenance.slide_id, kind or "", name, found or sorted(every))
+        others = [folder for folder, marks in marks_of(out, store) if kind in (None, marks.kind)]
+        raise ArtifactError.unclear_marks(store.provenance.slide_id, kind or "", name, found or others)
     return every[found[0]]
 
 

@@ -158,6 +158,14 @@ class HeatMapError(UsageError):
         return cls(f"`{option}` says how `--to {target}` is made, which was not asked for. Add that, or leave it out.")
 
     @classmethod
+    def same_file(cls, slide_id: str, other_id: str, file: str) -> HeatMapError:
+        """One slide's values would replace another's colours."""
+        return cls(
+            f"the values of slide {slide_id!r} and the colours of {other_id!r} would both be {file!r}. Leave `--values` out, or "
+            "make the two apart: `--slide` names one, and each has an `--out` of its own."
+        )
+
+    @classmethod
     def nothing(cls, out: str, where: str, slides: Sequence[str]) -> HeatMapError:
         """Scores of other slides."""
         return cls(

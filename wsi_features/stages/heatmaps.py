@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -77,6 +77,7 @@ def heat_maps(out: Path, asked: HeatMapRequest) -> Iterator[Told]:
     _check(asked)
     cohort = Cohort.open(out, asked.feature_set)
     rows = rows_named(cohort.manifest, asked.slides, out)
+    _refuse_same_files(asked, [row.slide_id for row in rows])
     source = score_source(cohort, asked.scores, asked.marks, asked.column)
     made_folder(asked.folder)
     spread = spread_of(scores_of_cohort(cohort, source), len(cohort)) if asked.over == "cohort" else None
@@ -117,6 +118,13 @@ def _check_values(asked: HeatMapRequest) -> None:
         raise HeatMapError.value("--colours", asked.colours, f"one of {', '.join(RAMPS)}")
     if asked.ends and not asked.ends[0] < asked.ends[1]:
         raise HeatMapError.value("--range", list(asked.ends), "a lower and a higher value")
+
+
+def _refuse_same_files(asked: HeatMapRequest, slides: Sequence[str]) -> None:
+    files = {_tiff_name(slide_id): slide_id for slide_id in slides}
+    for slide_id in slides if asked.values else ():
+        if (file := _values_name(slide_id)) in files:
+            raise HeatMapError.same_file(slide_id, files[file], file)
 
 
 def _one(
@@ -169,12 +177,20 @@ def _write_geojson(_: Cohort, slide: ScoredSlide, asked: HeatMapRequest, _row: M
     return "geojson", ""
 
 
+def _tiff_name(slide_id: str) -> str:
+    return f"{slide_id}.ome.tiff"
+
+
+def _values_name(slide_id: str) -> str:
+    return _tiff_name(f"{slide_id}.values")
+
+
 def _write_tiff(_: Cohort, slide: ScoredSlide, asked: HeatMapRequest, _row: ManifestRow) -> Said:
     downsample = downsample_of(slide, asked.downsample, asked.mpp)
-    with replacing(asked.folder / f"{slide.slide_id}.ome.tiff") as path:
+    with replacing(asked.folder / _tiff_name(slide.slide_id)) as path:
         write_colour_tiff(path, slide, downsample)
     if asked.values:
-        with replacing(asked.folder / f"{slide.slide_id}.values.ome.tiff") as path:
+        with replacing(asked.folder / _values_name(slide.slide_id)) as path:
             write_value_tiff(path, slide, downsample)
     note = "" if slide.ground.mpp else f"slide {slide.slide_id!r}: its resolution is unknown, so its OME-TIFF has none"
     return f"ome-tiff of {downsample} level-0 px a pixel", note

@@ -12,6 +12,7 @@ from wsi_features.cohort.scores import write_scores
 from wsi_features.errors import TrainingFolderError
 from wsi_features.files import write_text
 from wsi_features.mil.table import PATIENT, read_table
+from wsi_features.mil.training.contract import refuse_other_features
 from wsi_features.mil.training.crossval import judged
 from wsi_features.mil.training.predicting import predicted
 from wsi_features.mil.training.results import Device, Prediction, Trained
@@ -108,7 +109,7 @@ def prepared_prediction(training: Path, out: Path, asked: PredictRequest) -> Pre
     labels = _columns_of(training, of, asked.labels)
     choice = replace(asked.bags, unit=of["unit"], late=of["late"])
     bags = labelled_bags(out, choice, labels, models.names if models.task == "classification" else None)
-    models.features.refuse_others(bags.dataset)
+    refuse_other_features(models.features, bags.dataset)
     if labels is not None:
         _refuse_seen(training, of, bags)
     fingerprint = digest(
@@ -172,9 +173,9 @@ def _refuse_seen(training: Path, of: Json, bags: LabelledBags) -> None:
     if seen:
         raise TrainingFolderError.seen(seen[0], str(training), len(seen))
     trained = {fingerprint: name for name, fingerprint in of["stores"].items()}
-    for slide_id, store in bags.stores.items():
-        if store.fingerprint in trained:
-            raise TrainingFolderError.seen_slide(slide_id, trained[store.fingerprint], str(training))
+    for slide_id, fingerprint in bags.fingerprints.items():
+        if fingerprint in trained:
+            raise TrainingFolderError.seen_slide(slide_id, trained[fingerprint], str(training))
 
 
 def _patients(bags: LabelledBags) -> list[str]:

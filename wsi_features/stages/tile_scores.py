@@ -74,7 +74,7 @@ def _of_marks(cohort: Cohort, name: str, column: str | None) -> ScoreSource:
     chosen = _one(where, folders[found[0]], column)
 
     def of(store: FeatureStore) -> Floats | None:
-        marks = dict(marks_of(cohort.out, store)).get(found[0])
+        marks = dict(marks_of(cohort.out, store, found[0])).get(found[0])
         if marks is None or chosen not in marks.columns:
             return None
         return marks.values[:, marks.columns.index(chosen)]

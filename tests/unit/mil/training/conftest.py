@@ -22,7 +22,7 @@ QUICK: dict[str, Any] = {
     "hidden": 12,
     "attention": 5,
     "learning_rate": 0.02,
-    "epochs": 12,
+    "epochs": 9,
     "batch": 4,
     "folds": 3,
     "resamples": 50,
@@ -91,6 +91,12 @@ class Cohorts:
 @pytest.fixture(scope="session")
 def cohorts() -> type[Cohorts]:
     return Cohorts
+
+
+@pytest.fixture(scope="session")
+def samples() -> Any:
+    """What the tests of the store write."""
+    return Samples
 
 
 @pytest.fixture(scope="session")

@@ -210,6 +210,17 @@ def test_a_slide_that_the_run_does_not_have_is_refused(run_of: RunOf) -> None:
         run_of(s1=TiledSlide()).made("png", column="focus", slides=("s9",))
 
 
+def test_two_slides_whose_maps_would_be_one_file_are_refused_before_any_is_made(run_of: RunOf) -> None:
+    run = run_of(**{"s1": TiledSlide(), "s1.values": TiledSlide()})
+    with pytest.raises(
+        HeatMapError, match="values of slide 's1' and the colours of 's1.values' would both be 's1.values.ome"
+    ):
+        run.made("ome-tiff", column="focus", values=True)
+    assert not run.maps.exists()
+    run.made("ome-tiff", column="focus")
+    assert sorted(path.name for path in run.maps.iterdir()) == ["s1.ome.tiff", "s1.values.ome.tiff"]
+
+
 @pytest.mark.parametrize("asked", [{"values": True}, {"mpp": 8.0}, {"quantiles": (0.5,)}, {"with_columns": True}])
 def test_an_option_of_files_that_are_not_made_is_refused(run_of: RunOf, asked: dict[str, Any]) -> None:
     run = run_of(s1=TiledSlide())

@@ -57,7 +57,7 @@
 The second column is the reason code that records and status tables carry.
 """
 
-from wsi_features.errors.base import SlideError, UsageError, WsiFeaturesError, one_line
+from wsi_features.errors.base import SlideError, UsageError, WsiFeaturesError, one_line, some_of
 from wsi_features.errors.cohort import ConfigError, ManifestError, OutputError, ThresholdError, manifest_problem
 from wsi_features.errors.compare import CompareError, CompareRequestError
 from wsi_features.errors.coordinates import CoordinatesError
@@ -143,4 +143,5 @@ __all__ = [
     "WsiFeaturesError",
     "manifest_problem",
     "one_line",
+    "some_of",
 ]

@@ -6,12 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
-from wsi_features.errors.base import UsageError
-
-
-def _some(names: Sequence[str]) -> str:
-    shown = ", ".join(map(repr, names[:5]))
-    return shown if len(names) <= 5 else f"{shown} and {len(names) - 5} more"
+from wsi_features.errors.base import UsageError, some_of
 
 
 class LabelError(UsageError):
@@ -45,7 +40,7 @@ class LabelError(UsageError):
     def contradiction(cls, patient: str, slides: Sequence[str]) -> LabelError:
         """Slides of one patient with different labels."""
         return cls(
-            f"patient {patient!r} has slides with different labels ({_some(slides)}), so the patient has none. "
+            f"patient {patient!r} has slides with different labels ({some_of(slides)}), so the patient has none. "
             "Give labels by patient_id, or make bags of slides."
         )
 
@@ -53,7 +48,7 @@ class LabelError(UsageError):
     def without_features(cls, names: Sequence[str], key: str, out: str) -> LabelError:
         """Labels of what was never embedded, or failed."""
         return cls(
-            f"{len(names)} labelled {key} have no features in {out!r}: {_some(names)}. Embed them (status.tsv says why they "
+            f"{len(names)} labelled {key} have no features in {out!r}: {some_of(names)}. Embed them (status.tsv says why they "
             "failed), correct the ids, or set `missing='leave_out'`."
         )
 
@@ -61,7 +56,7 @@ class LabelError(UsageError):
     def unknown_class(cls, found: str, classes: Sequence[str]) -> LabelError:
         """A class that the caller did not list, or that no bag has."""
         return cls(
-            f"class {found!r} is not one of those with bags ({_some(classes)}). Correct `classes` or the labels."
+            f"class {found!r} is not one of those with bags ({some_of(classes)}). Correct `classes` or the labels."
         )
 
     @classmethod
@@ -131,7 +126,7 @@ class SplitError(UsageError):
     def leak(cls, by: str, name: str, parts: Sequence[str], bags: Sequence[str]) -> SplitError:
         """One patient or site on both sides."""
         return cls(
-            f"{by} {name!r} is in {' and '.join(parts)} ({_some(bags)}), so what is learned from one is tested on the same. "
+            f"{by} {name!r} is in {' and '.join(parts)} ({some_of(bags)}), so what is learned from one is tested on the same. "
             f"Move all of them into one part, or let `grouped_split` split by {by}."
         )
 
@@ -177,7 +172,7 @@ class SplitError(UsageError):
     def one_fold(cls, path: str, column: str, found: Sequence[str]) -> SplitError:
         """Nothing to test against."""
         return cls(
-            f"folds {path!r}: `{column}` holds {_some(found) or 'nothing'} for the bags, and two folds are the least. Check that "
+            f"folds {path!r}: `{column}` holds {some_of(found)} for the bags, and two folds are the least. Check that "
             "its ids are those of the bags."
         )
 

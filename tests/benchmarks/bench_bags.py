@@ -21,6 +21,7 @@ from conftest import Samples
 from wsi_features.cohort.statistics import feature_statistics
 from wsi_features.mil import BagDataset, BagRecipe, Loading, TileDataset, bag_loader, padded
 from wsi_features.mil.bag import BagSlides
+from wsi_features.mil.contract import FeatureContract
 from wsi_features.mil.slides import SlideRows
 from wsi_features.store import FeatureStore, raw_array
 from wsi_features.store.raw import aligned_empty
@@ -64,7 +65,8 @@ def _rows(folder: Path) -> list[Row]:
 
 def _trained_on(store: FeatureStore) -> list[Row]:
     """What a worker does for a bag of that slide, and one pass of statistics over it."""
-    slide = SlideRows("s1", "p1", "", "", store.path, ROWS, DIM, ROWS, None, ())
+    made = FeatureContract.of_store(store.provenance, DIM)
+    slide = SlideRows("s1", "p1", "", "", store.path, ROWS, DIM, ROWS, None, (), store.fingerprint, made)
     bag = BagSlides("s1", "p1", (slide,), 0)
     drawn = BagDataset((bag,), BagRecipe(max_tiles=SAMPLE), "classification", ("a",))
     curve = np.stack([np.arange(ROWS) % 140, np.arange(ROWS) // 140], axis=1).astype(np.int32)

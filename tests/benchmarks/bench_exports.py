@@ -67,7 +67,7 @@ def _export(kind: str, folder: Path) -> Row:
     import torch  # noqa: F401 - it takes longer to load than most exports
 
     from wsi_features.cohort.exports.formats import FORMATS
-    from wsi_features.cohort.exports.rows import SlideRows
+    from wsi_features.cohort.exports.rows import ExportedSlide
     from wsi_features.cohort.exports.target import Target
     from wsi_features.store import FeatureStore
 
@@ -85,7 +85,7 @@ def _export(kind: str, folder: Path) -> Row:
     if kind == "numpy by hand":
         np.save(folder / "by_hand.npy", store.features[:][store.valid])
     else:
-        FORMATS[kind].write(SlideRows.of(store), Target(folder / kind, "tiny"))
+        FORMATS[kind].write(ExportedSlide.of(store), Target(folder / kind, "tiny"))
     seconds = time.perf_counter() - start
     done.set()
     thread.join()

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from wsi_features.cohort.keep import kept_rows, last_run
 from wsi_features.cohort.lazy import lazy_rows
 from wsi_features.cohort.manifest import Manifest, ManifestRow, manifest_of_output
-from wsi_features.cohort.outputs import Outputs
+from wsi_features.cohort.outputs import Outputs, meant
 from wsi_features.cohort.patients import PatientSlide, slides_by_patient
 from wsi_features.cohort.relatives import tile_columns
 from wsi_features.cohort.statistics import FeatureStatistics, feature_statistics
@@ -121,7 +121,7 @@ class Cohort:
 
     def slide(self, slide_id: str) -> ManifestRow:
         """The manifest row of a slide. Raises KeyError."""
-        return {row.slide_id: row for row in self.manifest}[slide_id]
+        return self.manifest.by_id[slide_id]
 
 
 def _current(rows: tuple[StatusRow, ...]) -> list[str]:
@@ -132,9 +132,7 @@ def _current(rows: tuple[StatusRow, ...]) -> list[str]:
 
 def _chosen(out: Outputs, current: list[str], wanted: str | None) -> str:
     every = sorted(p.name for p in out.features.iterdir() if p.is_dir()) if out.features.is_dir() else []
-    choices = current if wanted is None else [name for name in every if name.startswith(wanted)]
-    if len(choices) > 1 and wanted in choices:
-        return wanted
+    choices = current if wanted is None else meant(every, wanted)
     if not choices:
         raise OutputError.no_feature_set(str(out.root), wanted, every)
     if len(choices) > 1:

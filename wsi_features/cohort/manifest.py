@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -65,7 +66,7 @@ READ_BY_NO_STAGE = {"block"}
 """Columns that change no job: filling them in later reruns nothing but the status and the report."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Manifest:
     """The slides of a cohort, in order."""
 
@@ -76,6 +77,11 @@ class Manifest:
 
     def __iter__(self) -> Iterator[ManifestRow]:
         return iter(self.rows)
+
+    @cached_property
+    def by_id(self) -> Mapping[str, ManifestRow]:
+        """The rows by slide_id."""
+        return {row.slide_id: row for row in self.rows}
 
     def shards(self, size: int) -> dict[str, tuple[ManifestRow, ...]]:
         """The rows in groups of `size`, named 00000, 00001, ...: appending touches only the last."""
@@ -103,6 +109,14 @@ def manifest_of_output(out: Path) -> tuple[Manifest, int]:
         return Manifest(rows), int(document["slides_per_shard"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise OutputError.not_an_output(str(out)) from error
+
+
+def rows_named(manifest: Manifest, slide_ids: Sequence[str], out: Path) -> list[ManifestRow]:
+    """The rows of these slides, each once, or all where none is named. Raises OutputError for a slide that OUT does not have."""
+    for slide_id in slide_ids:
+        if slide_id not in manifest.by_id:
+            raise OutputError.no_slide(str(out), slide_id)
+    return [manifest.by_id[slide_id] for slide_id in dict.fromkeys(slide_ids)] or list(manifest)
 
 
 def safe_slide_id(stem: str) -> str:

@@ -10,14 +10,15 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from glob import escape
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from wsi_features.cohort.outputs import Outputs
-from wsi_features.errors import ArtifactError, MarksError
+from wsi_features.cohort.outputs import Outputs, meant
+from wsi_features.errors import ArtifactError, MarksError, one_line
 from wsi_features.files import replacing
 from wsi_features.recipe import Json
 from wsi_features.store import FeatureStore
@@ -76,7 +77,7 @@ def about_marks(path: Path) -> Json:
     try:
         found: Json = json.loads(pq.read_schema(path).metadata[_KEY])["about"]
     except (pa.ArrowException, OSError, LookupError, TypeError, ValueError) as error:
-        raise ArtifactError.damaged(path.stem, "marks", str(path), str(error).splitlines()[0]) from error
+        raise ArtifactError.damaged(path.stem, "marks", str(path), one_line(error)) from error
     return found
 
 
@@ -89,9 +90,12 @@ def marks_are_there(path: Path, store: FeatureStore, fingerprint: str) -> bool:
     return True
 
 
-def marks_of(out: Outputs, store: FeatureStore) -> Iterator[tuple[str, Marks]]:
-    """All marks of a store with the names of their folders, sorted; those of other stores of the slide are passed over."""
-    for folder in sorted(out.marks.iterdir()) if out.marks.is_dir() else ():
+def marks_of(out: Outputs, store: FeatureStore, begins: str = "") -> Iterator[tuple[str, Marks]]:
+    """All marks of a store with the names of their folders, sorted; those of other stores of the slide are passed over.
+
+    Only folders whose name `begins` so are read.
+    """
+    for folder in sorted(out.marks.glob(f"{escape(begins)}*")) if out.marks.is_dir() else ():
         path = folder / f"{store.provenance.slide_id}.parquet"
         if not path.is_file():
             continue
@@ -114,10 +118,11 @@ def marks_named(out: Outputs, store: FeatureStore, name: str, kind: str | None =
 
     Raises ArtifactError where there is no such folder for the store, or several.
     """
-    every = {folder: marks for folder, marks in marks_of(out, store) if kind in (None, marks.kind)}
-    found = [folder for folder in every if folder == name] or [folder for folder in every if folder.startswith(name)]
+    every = {folder: marks for folder, marks in marks_of(out, store, name) if kind in (None, marks.kind)}
+    found = meant(list(every), name)
     if len(found) != 1:
-        raise ArtifactError.unclear_marks(store.provenance.slide_id, kind or "", name, found or sorted(every))
+        others = [folder for folder, marks in marks_of(out, store) if kind in (None, marks.kind)]
+        raise ArtifactError.unclear_marks(store.provenance.slide_id, kind or "", name, found or others)
     return every[found[0]]
 
 
@@ -138,4 +143,4 @@ def _read(slide_id: str, path: Path) -> Marks:
         values = np.stack(columns, axis=1) if columns else np.empty((len(table), 0), np.float32)
         return Marks(head["kind"], head["fingerprint"], head["store"], names, values, head["about"])
     except (pa.ArrowException, OSError, LookupError, TypeError, ValueError) as error:
-        raise ArtifactError.damaged(slide_id, "marks", str(path), str(error).splitlines()[0]) from error
+        raise ArtifactError.damaged(slide_id, "marks", str(path), one_line(error)) from error

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import glob
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+
+def meant(names: Sequence[str], said: str) -> list[str]:
+    """The folder that is called so, else all whose names begin so: users need not type the hash at a name's end."""
+    return [said] if said in names else [name for name in names if name.startswith(said)]
 
 
 @dataclass(frozen=True, slots=True)

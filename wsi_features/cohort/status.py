@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass, fields
@@ -14,6 +13,7 @@ from wsi_features.cohort.manifest import Manifest, ManifestRow
 from wsi_features.cohort.outputs import Outputs
 from wsi_features.cohort.records import STAGES, Record, SlideResult, read_record
 from wsi_features.errors import OutputError
+from wsi_features.files import csv_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +46,8 @@ def statuses(manifest: Manifest, slides_per_shard: int, out: Outputs) -> tuple[S
 
 def write_status(rows: Iterable[StatusRow]) -> str:
     """The table as TSV text; a cell that a spreadsheet would run as a formula gets a quote before it."""
-    text = io.StringIO()
-    writer = csv.writer(text, delimiter="\t", lineterminator="\n")
-    writer.writerow([field.name for field in fields(StatusRow)])
-    writer.writerows([_cell(value) for value in astuple(row)] for row in rows)
-    return text.getvalue()
+    header = [field.name for field in fields(StatusRow)]
+    return csv_text([header, *([_cell(value) for value in astuple(row)] for row in rows)], "\t")
 
 
 def read_status(path: Path) -> list[dict[str, str]]:

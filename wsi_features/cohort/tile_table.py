@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from wsi_features.cohort.keep import kept_rows
+from wsi_features.cohort.keep import Recorded, kept_rows, last_run
 from wsi_features.cohort.manifest import ManifestRow
 from wsi_features.cohort.marks import marks_named
 from wsi_features.cohort.outputs import Outputs
 from wsi_features.cohort.relatives import tile_columns
 from wsi_features.files import replacing
-from wsi_features.store import FeatureStore
+from wsi_features.store import FeatureStore, stated_attributes
 
 TEXTS = ("slide_id", "patient_id", "stain", "block")
 """Of the manifest; null where it says nothing."""
@@ -59,8 +59,9 @@ class TileTable:
         """A pyarrow RecordBatchReader, a batch a slide: what polars, DuckDB and pyarrow read without having all of it."""
         import pyarrow as pa
 
-        schema = self.schema()
-        return pa.RecordBatchReader.from_batches(schema, (_batch(pa, schema, self, *slide) for slide in self.slides))
+        schema, last = self.schema(), last_run(self.out)
+        batches = (_batch(pa, schema, self, last, *slide) for slide in self.slides)
+        return pa.RecordBatchReader.from_batches(schema, batches)
 
     def read(self) -> Any:
         """All of it as one pyarrow Table; `.to_pandas()` where pandas is installed."""
@@ -79,11 +80,11 @@ class TileTable:
         return rows
 
 
-def _batch(pa: Any, schema: Any, table: TileTable, row: ManifestRow, path: Path) -> Any:
+def _batch(pa: Any, schema: Any, table: TileTable, last: Recorded, row: ManifestRow, path: Path) -> Any:
     store = FeatureStore.open(path)
     n = len(store)
     texts = [_repeated(pa, getattr(row, name), n) for name in TEXTS]
-    keep = kept_rows(table.out, store, table.keep)
+    keep = kept_rows(table.out, store, table.keep, last)
     fixed = (np.arange(n, dtype=np.int32), *store.coords.T, *store.grid.T, store.valid, keep)
     found = _measured(store) | _further(table, store)
     others = [_array(pa, found.get(field.name), field.type, n) for field in list(schema)[len(FIXED) :]]
@@ -113,10 +114,11 @@ def _further_fields(pa: Any, table: TileTable) -> Iterator[Any]:
     measured: dict[str, None] = {}
     kinds: dict[str, list[np.dtype[Any]]] = {}
     for _, path in table.slides:
-        store = FeatureStore.open(path)
-        measured |= dict.fromkeys(_own_name("measured", name) for name in store.attributes["column_names"])
-        for name, values in _further(table, store).items():
-            kinds.setdefault(name, []).append(values.dtype)
+        names = stated_attributes(path)["column_names"]  # a store is opened, which costs more, when it is its turn
+        measured |= dict.fromkeys(_own_name("measured", name) for name in names)
+        if table.marks or table.listed:
+            for name, values in _further(table, FeatureStore.open(path)).items():
+                kinds.setdefault(name, []).append(values.dtype)
     yield from (pa.field(name, pa.float32()) for name in measured)
     yield from (pa.field(name, _type_of(pa, found)) for name, found in kinds.items())
 

@@ -58,7 +58,7 @@
 The second column is the reason code that records and status tables carry.
 """
 
-from wsi_features.errors.base import SlideError, UsageError, WsiFeaturesError, one_line
+from wsi_features.errors.base import SlideError, UsageError, WsiFeaturesError, one_line, some_of
 from wsi_features.errors.cohort import (
     ConfigError,
     ManifestError,
@@ -152,4 +152,5 @@ __all__ = [
     "WsiFeaturesError",
     "manifest_problem",
     "one_line",
+    "some_of",
 ]

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 
 def one_line(text: object) -> str:
     """A text for a message, whatever a file or a foreign library put into it: no line breaks, no control bytes."""
     return " ".join("".join(c if c.isprintable() else " " for c in str(text)).split())
+
+
+def some_of(names: Sequence[str], most: int = 5) -> str:
+    """The first names for a message, and how many more there are."""
+    shown = ", ".join(map(repr, names[:most])) or "none"
+    return shown if len(names) <= most else f"{shown} and {len(names) - most:,} more"
 
 
 class WsiFeaturesError(Exception):

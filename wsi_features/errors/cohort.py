@@ -109,8 +109,20 @@ class OutputError(UsageError):
 
     @classmethod
     def unwritable(cls, path: str, why: str) -> OutputError:
-        """Permission, or a file where the folder should be."""
-        return cls(f"the output folder {path!r} cannot be made or written ({why}). Choose another --out.")
+        """Permission, no space, or a file where the folder should be."""
+        return cls(f"{path!r} cannot be made or written ({why}). Choose another --out, or make room.")
+
+    @classmethod
+    def inside(cls, path: str, source: str) -> OutputError:
+        """Results would be taken for features, or damage a store."""
+        return cls(
+            f"--out {path!r} is in {source!r}, whose files it would mix with or replace. Give it a folder of its own."
+        )
+
+    @classmethod
+    def no_slide(cls, path: str, slide_id: str) -> OutputError:
+        """Not in the manifest."""
+        return cls(f"{path!r} has no slide {slide_id!r}. `wsi-features status` and status.tsv list its slides.")
 
     @classmethod
     def no_feature_set(cls, path: str, wanted: str | None, there: Sequence[str]) -> OutputError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
-from wsi_features.errors.base import SlideError, UsageError
+from wsi_features.errors.base import SlideError, UsageError, some_of
 
 
 class CompareRequestError(UsageError):
@@ -29,7 +29,7 @@ class CompareRequestError(UsageError):
     def none_in_common(cls, one: str, two: str, some: Sequence[str], others: Sequence[str]) -> CompareRequestError:
         """Folders of different slides."""
         return cls(
-            f"{one!r} and {two!r} have no slide in common (A has {_some(some)}; B has {_some(others)}). "
+            f"{one!r} and {two!r} have no slide in common (A has {some_of(some)}; B has {some_of(others)}). "
             "Slides are told by their ids, which are file names without their ending: rename one side."
         )
 
@@ -37,23 +37,13 @@ class CompareRequestError(UsageError):
     def no_slide(cls, slide_id: str, common: Sequence[str]) -> CompareRequestError:
         """A slide that is not in both."""
         return cls(
-            f"slide {slide_id!r} is not on both sides, which have {_some(common)} in common. Give the id of one of these."
+            f"slide {slide_id!r} is not on both sides, which have {some_of(common)} in common. Give the id of one of these."
         )
 
     @classmethod
     def twice(cls, slide_id: str, one: str, other: str) -> CompareRequestError:
         """A folder with several feature sets."""
         return cls(f"{one!r} and {other!r} are both of slide {slide_id!r}. Give the folder of one feature set.")
-
-    @classmethod
-    def unwritable(cls, path: str, why: str) -> CompareRequestError:
-        """No permission, no space."""
-        return cls(f"the folder {path!r} cannot be written ({why}). Choose another --out, or make room.")
-
-    @classmethod
-    def inside(cls, path: str, out: str) -> CompareRequestError:
-        """The pages of a run stay those of the run."""
-        return cls(f"{path!r} lies in {out!r}, which holds what is compared. Choose a folder of its own for --out.")
 
     @classmethod
     def one_slide_file(cls, slides: int) -> CompareRequestError:
@@ -96,8 +86,3 @@ class CompareError(SlideError):
             f"slide {slide_id!r}: in none of {pairs} pairs of tiles do both {one!r} and {two!r} have finite features. "
             "Look at the side that has none: `wsi-features check` says of a store what is wrong."
         )
-
-
-def _some(names: Sequence[str]) -> str:
-    shown = ", ".join(repr(name) for name in names[:3])
-    return shown + (f" and {len(names) - 3} more" if len(names) > 3 else "") if names else "none"

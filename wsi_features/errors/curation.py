@@ -30,11 +30,6 @@ class CurationError(UsageError):
         )
 
     @classmethod
-    def no_slide(cls, out: str, slide_id: str) -> CurationError:
-        """Not in the manifest."""
-        return cls(f"{out!r} has no slide {slide_id!r}. `wsi-features status` and status.tsv list its slides.")
-
-    @classmethod
     def nothing(cls, out: str, what: str) -> CurationError:
         """No artifact of that kind."""
         return cls(f"{out!r} holds no {what} of the slides asked for. Run the stage that makes them first.")

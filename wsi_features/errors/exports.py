@@ -14,16 +14,6 @@ class ExportError(UsageError):
     reason: ClassVar[str] = "export"
 
     @classmethod
-    def no_slide(cls, path: str, slide_id: str) -> ExportError:
-        """A slide that is not in the cohort."""
-        return cls(f"{path!r} has no slide {slide_id!r} in its manifest. Give an id of its status.tsv.")
-
-    @classmethod
-    def inside(cls, path: str, out: str) -> ExportError:
-        """Exports end in `.zarr` and `.json` too, and would be taken for what a run left."""
-        return cls(f"{path!r} lies in {out!r}, which holds the run itself. Export into a folder of its own.")
-
-    @classmethod
     def no_pooling(cls, name: str, others: Sequence[str]) -> ExportError:
         """One vector a slide, for a format of tiles."""
         return cls(f"the format {name!r} has no slide vectors. Leave `--pool` out, or export to {' or '.join(others)}.")
@@ -48,11 +38,6 @@ class ExportError(UsageError):
     def no_parquet(cls, path: str) -> ExportError:
         """A table under a name that says another kind of file."""
         return cls(f"the table of tiles is Parquet, and {path!r} says otherwise. Give a name that ends in .parquet.")
-
-    @classmethod
-    def unwritable(cls, path: str, why: str) -> ExportError:
-        """No permission, no space."""
-        return cls(f"the export folder {path!r} cannot be written ({why}). Choose another --out, or make room.")
 
 
 class ImportedError(UsageError):

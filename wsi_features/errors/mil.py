@@ -5,12 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
-from wsi_features.errors.base import UsageError
-
-
-def _some(names: Sequence[str]) -> str:
-    shown = ", ".join(map(repr, names[:5]))
-    return shown if len(names) <= 5 else f"{shown} and {len(names) - 5} more"
+from wsi_features.errors.base import UsageError, some_of
 
 
 class LabelError(UsageError):
@@ -53,7 +48,7 @@ class LabelError(UsageError):
     def contradiction(cls, patient: str, slides: Sequence[str]) -> LabelError:
         """Slides of one patient with different labels."""
         return cls(
-            f"patient {patient!r} has slides with different labels ({_some(slides)}), so the patient has none. "
+            f"patient {patient!r} has slides with different labels ({some_of(slides)}), so the patient has none. "
             "Give labels by patient_id, or make bags of slides."
         )
 
@@ -61,7 +56,7 @@ class LabelError(UsageError):
     def without_features(cls, names: Sequence[str], key: str, out: str) -> LabelError:
         """Labels of what was never embedded, or failed."""
         return cls(
-            f"{len(names)} labelled {key} have no features in {out!r}: {_some(names)}. Embed them (status.tsv says why they "
+            f"{len(names)} labelled {key} have no features in {out!r}: {some_of(names)}. Embed them (status.tsv says why they "
             "failed), correct the ids, or set `missing='leave_out'`."
         )
 
@@ -69,7 +64,7 @@ class LabelError(UsageError):
     def unknown_class(cls, found: str, classes: Sequence[str]) -> LabelError:
         """A class that the caller did not list, or that no bag has."""
         return cls(
-            f"class {found!r} is not one of those with bags ({_some(classes)}). Correct `classes` or the labels."
+            f"class {found!r} is not one of those with bags ({some_of(classes)}). Correct `classes` or the labels."
         )
 
     @classmethod
@@ -121,7 +116,7 @@ class BagError(UsageError):
         by_reason: dict[str, list[str]] = {}
         for name, reason in left_out.items():
             by_reason.setdefault(reason, []).append(name)
-        why = ", ".join(f"{len(names)} have {reason} ({_some(names)})" for reason, names in by_reason.items())
+        why = ", ".join(f"{len(names)} have {reason} ({some_of(names)})" for reason, names in by_reason.items())
         return cls(
             f"{out!r} gives no bag: of its slides and patients {why or 'there are none'}. Loosen the filters, or give labels "
             "of slides that have features."
@@ -142,7 +137,7 @@ class SplitError(UsageError):
     def leak(cls, by: str, name: str, parts: Sequence[str], bags: Sequence[str]) -> SplitError:
         """One patient or site on both sides."""
         return cls(
-            f"{by} {name!r} is in {' and '.join(parts)} ({_some(bags)}), so what is learned from one is tested on the same. "
+            f"{by} {name!r} is in {' and '.join(parts)} ({some_of(bags)}), so what is learned from one is tested on the same. "
             f"Move all of them into one part, or let `grouped_split` split by {by}."
         )
 
@@ -188,7 +183,7 @@ class SplitError(UsageError):
     def one_fold(cls, path: str, column: str, found: Sequence[str]) -> SplitError:
         """Nothing to test against."""
         return cls(
-            f"folds {path!r}: `{column}` holds {_some(found) or 'nothing'} for the bags, and two folds are the least. Check that "
+            f"folds {path!r}: `{column}` holds {some_of(found)} for the bags, and two folds are the least. Check that "
             "its ids are those of the bags."
         )
 

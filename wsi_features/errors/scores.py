@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
-from wsi_features.errors.base import SlideError, UsageError
+from wsi_features.errors.base import SlideError, UsageError, some_of
 
 
 class ScoreTableError(UsageError):
@@ -126,11 +126,6 @@ class HeatMapError(UsageError):
     reason: ClassVar[str] = "heatmap"
 
     @classmethod
-    def inside(cls, path: str, out: str) -> HeatMapError:
-        """Where a run keeps its own files."""
-        return cls(f"{path!r} lies in {out!r}, which holds the run itself. Give --out a folder of its own.")
-
-    @classmethod
     def which_column(cls, where: str, found: Sequence[str]) -> HeatMapError:
         """Several, and none was chosen."""
         return cls(f"{where} has several columns: {', '.join(found)}. Choose one with `--column`.")
@@ -164,19 +159,17 @@ class HeatMapError(UsageError):
         return cls(f"`{option}` says how `--to {target}` is made, which was not asked for. Add that, or leave it out.")
 
     @classmethod
-    def no_slide(cls, out: str, slide_id: str) -> HeatMapError:
-        """Not in the manifest."""
-        return cls(f"{out!r} has no slide {slide_id!r}. `wsi-features status` and status.tsv list its slides.")
+    def same_file(cls, slide_id: str, other_id: str, file: str) -> HeatMapError:
+        """One slide's values would replace another's colours."""
+        return cls(
+            f"the values of slide {slide_id!r} and the colours of {other_id!r} would both be {file!r}. Leave `--values` out, or "
+            "make the two apart: `--slide` names one, and each has an `--out` of its own."
+        )
 
     @classmethod
     def nothing(cls, out: str, where: str, slides: Sequence[str]) -> HeatMapError:
         """Scores of other slides."""
         return cls(
-            f"{where} has no score of any slide asked for in {out!r}, whose slides are {', '.join(slides[:5])}"
-            f"{' and others' if len(slides) > 5 else ''}. Give scores of this cohort by its slide_id."
+            f"{where} has no score of any slide asked for in {out!r}, whose slides are {some_of(slides)}. "
+            "Give scores of this cohort by its slide_id."
         )
-
-    @classmethod
-    def unwritable(cls, folder: str, why: str) -> HeatMapError:
-        """No permission, or a file where the folder should be."""
-        return cls(f"heat maps cannot be written into {folder!r} ({why}). Choose another --out.")

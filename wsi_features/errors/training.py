@@ -21,8 +21,13 @@ class TrainingError(UsageError):
         )
 
     @classmethod
-    def few_patients(cls, name: str, found: int, folds: int) -> TrainingError:
-        """Some fold would have none of them."""
+    def few_patients(cls, name: str, found: int, folds: int, file: str = "") -> TrainingError:
+        """Some fold would have none of them; `file` is the one whose folds were given."""
+        if file:
+            return cls(
+                f"{name} has {found} patients (groups) among the bags that {file!r} puts into folds; one to train and one to "
+                "test are needed. Put more of its bags into the folds file, or leave their labels out."
+            )
         if found < 3:
             remedy = "Training, validation and test each need one: add patients, or leave the class out."
         else:
@@ -30,29 +35,47 @@ class TrainingError(UsageError):
         return cls(f"{name} has {found} patients (groups), fewer than the {folds} folds. {remedy}")
 
     @classmethod
-    def one_class(cls, names: Sequence[str]) -> TrainingError:
-        """Nothing to tell apart."""
+    def one_class(cls, names: Sequence[str], file: str = "") -> TrainingError:
+        """Nothing to tell apart, perhaps only among the bags that a `file` puts into folds."""
+        if file:
+            return cls(
+                f"all bags that {file!r} puts into folds are of one class ({', '.join(map(repr, names)) or 'none'}), so there is "
+                "nothing to tell apart. Put bags of a second class into the folds file, or name another column."
+            )
         return cls(
             f"all bags are of one class ({', '.join(map(repr, names)) or 'none'}), so there is nothing to tell apart. "
             "Name another column, or add bags of a second class."
         )
 
     @classmethod
-    def constant(cls, column: str, value: float) -> TrainingError:
+    def constant(cls, column: str, value: float, file: str = "") -> TrainingError:
         """A target that never changes."""
-        return cls(f"the target {column!r} is {value:g} for every bag. Name a column that differs between bags.")
+        every, also = (
+            (f"every bag that {file!r} puts into folds", ", or add to the folds file") if file else ("every bag", "")
+        )
+        return cls(f"the target {column!r} is {value:g} for {every}. Name a column that differs between bags{also}.")
 
     @classmethod
-    def no_events(cls, bags: int) -> TrainingError:
+    def no_events(cls, bags: int, file: str = "") -> TrainingError:
         """Everybody is censored."""
+        of, last = (
+            (f" that {file!r} puts into folds", "put bags with events into the folds file")
+            if file
+            else ("", "follow up longer")
+        )
         return cls(
-            f"none of the {bags} bags has an event: all are censored. Check how the event column is written "
-            "(1 is seen, 0 is censored), or follow up longer."
+            f"none of the {bags} bags{of} has an event: all are censored. Check how the event column is written "
+            f"(1 is seen, 0 is censored), or {last}."
         )
 
     @classmethod
-    def part_without(cls, fold: int, part: str, what: str) -> TrainingError:
-        """Groups that cannot be dealt evenly."""
+    def part_without(cls, fold: int, part: str, what: str, file: str = "") -> TrainingError:
+        """Groups that cannot be dealt evenly, or folds of a `file` that were."""
+        if file:
+            return cls(
+                f"fold {fold} of {file!r}: its {part} part has {what}. Move bags between the parts in the folds file, or leave "
+                "it out and have folds drawn."
+            )
         return cls(
             f"fold {fold}: its {part} part has {what}, because groups of bags cannot be divided. "
             "Ask for fewer folds, leave out a further group, or set another seed."

@@ -13,36 +13,12 @@ class TrainingFolderError(UsageError):
     reason: ClassVar[str] = "training"
 
     @classmethod
-    def inside(cls, path: str, out: str) -> TrainingFolderError:
-        """Beside the stores it would be taken for what a run left."""
-        return cls(f"{path!r} lies in {out!r}, which holds the run itself. Give --out a folder of its own.")
-
-    @classmethod
-    def in_store(cls, path: str, store: str) -> TrainingFolderError:
-        """A store with further files is refused by its readers."""
-        return cls(
-            f"{path!r} lies in the feature store {store!r}, which would be damaged. Give --out a folder of its own."
-        )
-
-    @classmethod
-    def in_training(cls, path: str, training: str) -> TrainingFolderError:
-        """The models that are used would be replaced."""
-        return cls(
-            f"{path!r} lies in the training {training!r}, whose models are used. Give --out a folder of its own."
-        )
-
-    @classmethod
     def occupied(cls, path: str, what: str) -> TrainingFolderError:
         """Another result lies there."""
         return cls(
             f"{path!r} holds {what} of other features, labels or settings. Give another --out, or replace it with "
             "--overwrite."
         )
-
-    @classmethod
-    def unwritable(cls, path: str, why: str) -> TrainingFolderError:
-        """No permission, no space."""
-        return cls(f"the folder {path!r} cannot be written ({why}). Choose another --out, or make room.")
 
     @classmethod
     def none(cls, path: str, why: str) -> TrainingFolderError:

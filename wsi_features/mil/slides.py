@@ -19,6 +19,7 @@ from wsi_features.cohort.cohort import OPENERS, Cohort
 from wsi_features.cohort.keep import Recorded, kept_columns, kept_rows, last_run
 from wsi_features.cohort.manifest import ManifestRow
 from wsi_features.errors import BagError, StoreError
+from wsi_features.mil.contract import FeatureContract
 from wsi_features.mil.table import PATIENT, SLIDE, Table
 from wsi_features.recipe import Recipe
 from wsi_features.store import FeatureStore, RawArray, Verify, raw_array
@@ -52,7 +53,10 @@ class BagRecipe(Recipe):
 
 @dataclass(frozen=True, eq=False)
 class SlideRows:
-    """One slide: its store, and which of its `count` rows are used. `bits` are those packed; None where all are."""
+    """One slide: its store, and which of its `count` rows are used. `bits` are those packed; None where all are.
+
+    `fingerprint` is the store's, and `contract` says how its features were made; slides made alike share one.
+    """
 
     slide_id: str
     patient_id: str
@@ -64,6 +68,8 @@ class SlideRows:
     used: int
     bits: npt.NDArray[np.uint8] | None
     column_names: tuple[str, ...]
+    fingerprint: str
+    contract: FeatureContract
 
     @property
     def rows(self) -> npt.NDArray[np.int64]:
@@ -93,8 +99,9 @@ def slides_of(cohort: Cohort, recipe: BagRecipe, table: Table | None = None) -> 
     StoreError, and ArtifactError where marks are damaged or not clear.
     """
     wanted = [row for row in rows_of(cohort, table) if is_wanted(row, recipe)]
+    alike: dict[str, FeatureContract] = {}
     with ThreadPoolExecutor(OPENERS, "open") as executor:
-        opened = executor.map(partial(_slide_rows, cohort, recipe, last_run(cohort.out)), wanted)
+        opened = executor.map(partial(_slide_rows, cohort, recipe, last_run(cohort.out), alike), wanted)
         found = tuple(slide for slide in opened if slide is not None)
     for slide in found:
         if slide.dim != found[0].dim:
@@ -107,7 +114,10 @@ def is_wanted(row: ManifestRow, recipe: BagRecipe) -> bool:
     return (not recipe.stains or row.stain in recipe.stains) and (not recipe.blocks or row.block in recipe.blocks)
 
 
-def _slide_rows(cohort: Cohort, recipe: BagRecipe, last: Recorded, row: ManifestRow) -> SlideRows | None:
+def _slide_rows(
+    cohort: Cohort, recipe: BagRecipe, last: Recorded, alike: dict[str, FeatureContract], row: ManifestRow
+) -> SlideRows | None:
+    """One slide of the manifest, None without a store; `alike` has one contract of those that are equal."""
     slide_id = row.slide_id
     if not cohort.has(slide_id):
         return None
@@ -117,6 +127,7 @@ def _slide_rows(cohort: Cohort, recipe: BagRecipe, last: Recorded, row: Manifest
             raise BagError.no_column(slide_id, name, store.attributes["column_names"])
     used = _used(cohort, store, recipe, last)
     count = int(used.sum())
+    contract = FeatureContract.of_store(store.provenance, store.dim)
     return SlideRows(
         slide_id=slide_id,
         patient_id=row.patient_id,
@@ -128,6 +139,8 @@ def _slide_rows(cohort: Cohort, recipe: BagRecipe, last: Recorded, row: Manifest
         used=count,
         bits=None if count == len(store) else np.packbits(used),
         column_names=tuple(store.attributes["column_names"]),
+        fingerprint=store.fingerprint,
+        contract=alike.setdefault(contract.model_dump_json(), contract),
     )
 
 

@@ -12,7 +12,7 @@ from wsi_features.cohort.compare.evidence import Hint
 from wsi_features.cohort.compare.summary import EDGES, Counts, FarTile, SlideSummary, total
 from wsi_features.cohort.compare.verdict import IDENTICAL, ORDER, PIXELS, ROUNDING, TRANSFORMED, verdict_counts
 from wsi_features.report.figures import encoded
-from wsi_features.report.html import Picture, page_style, page_template, picture
+from wsi_features.report.html import Picture, page_template, picture
 
 Rgb = npt.NDArray[np.uint8]
 
@@ -69,7 +69,6 @@ def render_comparison(page: ComparePage) -> str:
     matched, shuffled = (total([getattr(s, name) for s in page.slides]) for name in ("matched", "shuffled"))
     return page_template("compare").render(
         page=page,
-        css=page_style(),
         explained=_explained(page),
         tone=_TONES.get(page.verdict, "failed"),
         tones={name: _TONES.get(name, "failed") for name in ORDER},

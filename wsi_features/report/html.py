@@ -130,16 +130,23 @@ def _bar(report: CohortReport) -> list[_BarPart]:
 @cache
 def page_template(name: str) -> Template:
     """The template of a page, compiled once in a process: that takes longer than filling a small page."""
-    return _environment().from_string(share("resources", "report", f"{name}.html.j2").read_text(encoding="utf-8"))
+    return _environment().get_template(f"{name}.html.j2")
 
 
 def _environment() -> Environment:
-    """The template engine of all pages: everything is escaped, and an unknown name is an error."""
-    from jinja2 import Environment, StrictUndefined
+    """The template engine of all pages: everything is escaped, and an unknown name is an error. All have one style sheet."""
+    from jinja2 import Environment, FunctionLoader, StrictUndefined
+    from markupsafe import Markup
 
     environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_printable
+        loader=FunctionLoader(_page_file),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_printable,
     )
+    environment.globals["css"] = Markup(_page_file("page.css"))  # noqa: S704 - the project's own text: nothing of a slide is in it
     environment.filters.update(
         thousands=_thousands,
         decimals=_decimals,
@@ -152,13 +159,9 @@ def _environment() -> Environment:
     return environment
 
 
-def page_style() -> str:
-    """The style sheet of the cohort report, for the other pages: one look."""
-    from markupsafe import Markup
-
-    text = share("resources", "report", "report.html.j2").read_text(encoding="utf-8")
-    # The project's own text: nothing of a slide is in it.
-    return Markup(text.partition("{% set css %}")[2].partition("{% endset %}")[0])  # noqa: S704
+def _page_file(name: str) -> str:
+    """A file of the pages' own: templates and the style sheet."""
+    return share("resources", "report", name).read_text(encoding="utf-8")
 
 
 def _printable(value: object) -> object:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from wsi_features.report.figures import encoded
-from wsi_features.report.html import Picture, page_style, page_template, picture
+from wsi_features.report.html import Picture, page_template, picture
 from wsi_features.report.separation import Separation
 
 _SHADES = 8
@@ -84,9 +84,7 @@ def render_stain_report(report: StainReport) -> str:
     shown = [(slide, _strip(slide.before), _strip(slide.after)) for slide in report.slides]
     groups = sorted({slide.group for slide in report.slides})
     legend = [(group, i % _SHADES) for i, group in enumerate(groups)] if len(groups) <= 2 * _SHADES else []
-    return page_template("stain").render(
-        report=report, slides=shown, marks=_plot(report, groups), legend=legend, css=page_style()
-    )
+    return page_template("stain").render(report=report, slides=shown, marks=_plot(report, groups), legend=legend)
 
 
 def _strip(tiles: Rgb) -> Picture | None:

@@ -17,7 +17,6 @@ Floats = npt.NDArray[np.float64]
 _STYLES = 7
 _WORST = 12
 _AT_RISK = 6
-_SHARE = Axis("", 0, 1)
 
 
 @dataclass(frozen=True, slots=True)

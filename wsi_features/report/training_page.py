@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from wsi_features.report.evaluation import confusion
-from wsi_features.report.html import page_style, page_template
+from wsi_features.report.html import page_template
 from wsi_features.report.plots import around
 from wsi_features.report.training_figures import learning_plot, mistakes, roc_plot, scatter_plot, survival_plot
 from wsi_features.report.training_model import Score, TrainingReport
@@ -32,7 +32,7 @@ class ScoreRow:
 
 
 @dataclass(frozen=True, slots=True)
-class ScoreTable:
+class MetricTable:
     """The first metric of all test predictions and of each fold, with what a guess reaches, on one scale."""
 
     metric: str
@@ -91,11 +91,10 @@ def render_training_report(report: TrainingReport) -> str:
         matrix=_matrix(report) if report.task == "classification" else (),
         learning=[plot for plot in map(learning_plot, report.folds) if plot],
         mistakes=mistakes(report),
-        css=page_style(),
     )
 
 
-def score_table(report: TrainingReport) -> ScoreTable:
+def score_table(report: TrainingReport) -> MetricTable:
     """All test predictions together with their interval, then each fold."""
     first = report.scores[0]
     low, high = _ends(first, [fold.value for fold in report.folds])
@@ -110,7 +109,7 @@ def score_table(report: TrainingReport) -> ScoreTable:
         parts = (f"{fold.train:,}", f"{fold.val:,}", f"{fold.test:,}")
         rows.append(ScoreRow(fold.name, parts, fold.value, place(fold.value)))
     chance = math.nan if first.chance is None else place(first.chance)
-    return ScoreTable(first.name, tuple(rows), chance, (f"{low:.3g}", f"{high:.3g}"))
+    return MetricTable(first.name, tuple(rows), chance, (f"{low:.3g}", f"{high:.3g}"))
 
 
 def _ends(first: Score, folds: Sequence[float]) -> tuple[float, float]:

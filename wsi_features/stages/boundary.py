@@ -10,7 +10,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from wsi_features.cohort.records import SlideResult
 from wsi_features.errors import DeviceLostError, SlideError, StorageError, UsageError, one_line
@@ -19,6 +19,14 @@ OK, SOME_FAILED, USAGE, INTERNAL, INTERRUPTED = 0, 1, 2, 3, 130
 """Exit codes."""
 
 _log = logging.getLogger("wsi_features")
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """How one slide ended, as a command tells it: `said` is one line for a person, `failed` whether it has no result."""
+
+    said: str
+    failed: bool = False
 
 
 def guarded(slide_id: str, stage: str, work: Callable[[], SlideResult]) -> SlideResult:

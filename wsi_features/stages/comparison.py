@@ -21,6 +21,7 @@ from wsi_features.recipe import Json
 from wsi_features.report.compare_page import ComparePage, render_comparison
 from wsi_features.stages.boundary import slide_boundary
 from wsi_features.stages.comparison_tiles import pictured
+from wsi_features.stages.result_folder import refuse_place, writing_to
 
 _SHOWN = 12
 _NAMED = {"histo-texture": FEATURE_NAMES}
@@ -93,12 +94,10 @@ def comparison(asked: CompareRequest, tell: Callable[[SlideSummary], None] = lam
         for _ in work.through(pairs):
             pass
     else:
-        try:
+        with writing_to(asked.folder):
             asked.folder.mkdir(parents=True, exist_ok=True)
             about = {"what": "comparison", "a": _described(one), "b": _described(two)}
             write_scores(asked.folder / "tiles.parquet", SCORES, work.through(pairs), about)
-        except OSError as error:
-            raise CompareRequestError.unwritable(str(asked.folder), error.strerror or str(error)) from error
     made = work.ended(pairs)
     if asked.folder is not None:
         _write(asked.folder, made, asked)
@@ -177,8 +176,7 @@ class _Work:
 
 def _names(one: Side, two: Side) -> Sequence[str]:
     """Names of the features, where either side says which encoder made them and both have as many as it makes."""
-    said = [side.made.encoder_name if side.made else str(side.said.get("encoder", "")) for side in (one, two)]
-    names = next((_NAMED[name] for name in said if name in _NAMED), ())
+    names = next((_NAMED[side.encoder] for side in (one, two) if side.encoder in _NAMED), ())
     return names if len(names) == one.dim == two.dim else ()
 
 
@@ -202,9 +200,8 @@ def _common(one: Collection, two: Collection, asked: CompareRequest) -> list[tup
 def _refuse_folder(asked: CompareRequest, slides: int) -> None:
     if asked.slide_file is not None and slides != 1:
         raise CompareRequestError.one_slide_file(slides)
-    for path in (asked.one, asked.two) if asked.folder is not None else ():
-        if asked.folder is not None and path.is_dir() and asked.folder.resolve().is_relative_to(path.resolve()):
-            raise CompareRequestError.inside(str(asked.folder), str(path))
+    if asked.folder is not None:
+        refuse_place(asked.folder, *(path for path in (asked.one, asked.two) if path.is_dir()))
 
 
 def _described(side: Collection) -> Json:

@@ -5,7 +5,6 @@ Nothing is embedded anew and no slide is opened: colours come from the thumbnail
 
 from __future__ import annotations
 
-import hashlib
 import math
 import re
 from collections.abc import Iterator
@@ -19,8 +18,8 @@ from wsi_features.cohort.cohort import Cohort
 from wsi_features.cohort.marks import Marks, read_marks, write_marks
 from wsi_features.cohort.outputs import Outputs
 from wsi_features.errors import ArtifactError, CurationError
-from wsi_features.files import read_json
 from wsi_features.recipe import Json, digest, fingerprint
+from wsi_features.stages.thumbnails import thumbnail_of
 from wsi_features.store import FeatureStore
 from wsi_features.tiles.curation import cellular_rows, farthest_rows, mosaic_rows, spread_rows
 
@@ -128,26 +127,6 @@ def tile_colours(thumbnail: npt.NDArray[np.uint8], store: FeatureStore) -> npt.N
     (left, top), (right, bottom) = low.T, high.T
     total = sums[bottom, right] - sums[top, right] - sums[bottom, left] + sums[top, left]
     return np.asarray(total / ((right - left) * (bottom - top))[:, None], np.float64)
-
-
-def thumbnail_of(out: Outputs, store: FeatureStore) -> npt.NDArray[np.uint8]:
-    """The thumbnail (h, w, 3) of a store's slide. Raises ArtifactError when it is absent, damaged or of another file."""
-    import cv2
-
-    slide_id = store.provenance.slide_id
-    picture, preflight = out.slide(slide_id, "thumbnail.jpg"), out.slide(slide_id, "preflight.json")
-    try:
-        about, content = read_json(preflight), picture.read_bytes()
-        found, wanted = str(about["content"]), store.provenance.slide_fingerprint
-        whole = hashlib.sha256(content).hexdigest() == about["sha256"][picture.name]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ArtifactError.damaged(slide_id, "thumbnail", str(picture), str(error)) from error
-    if found != wanted:
-        raise ArtifactError.mismatch(slide_id, "thumbnail", str(picture), found, wanted)
-    decoded = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR) if whole else None
-    if decoded is None:
-        raise ArtifactError.damaged(slide_id, "thumbnail", str(picture), "its SHA-256 has changed")
-    return np.asarray(decoded[..., ::-1], np.uint8)
 
 
 def _folder(asked: CurateRequest, feature_set: str) -> str:

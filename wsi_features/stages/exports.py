@@ -12,15 +12,16 @@ from wsi_features.cohort.exports.formats import FORMATS
 from wsi_features.cohort.exports.labels import Labels, read_labels
 from wsi_features.cohort.exports.ledger import Entry, append_entry, is_there, read_ledger, size_of
 from wsi_features.cohort.exports.leftovers import Leftovers
-from wsi_features.cohort.exports.rows import SlideRows
+from wsi_features.cohort.exports.rows import ExportedSlide
 from wsi_features.cohort.exports.sheets import write_sheet
 from wsi_features.cohort.exports.target import Format, Target
-from wsi_features.cohort.manifest import ManifestRow
+from wsi_features.cohort.manifest import ManifestRow, rows_named
 from wsi_features.cohort.marks import refuse_unknown_marks
 from wsi_features.cohort.records import SlideResult
 from wsi_features.errors import ExportError
 from wsi_features.recipe import digest
-from wsi_features.stages.boundary import guarded
+from wsi_features.stages.boundary import Told, guarded
+from wsi_features.stages.result_folder import made_folder, refuse_place, writing_to
 from wsi_features.stages.tissue_pieces import has_tissue, with_tissue
 
 _WHOSE = ("patient_id", "stain", "block")
@@ -48,30 +49,18 @@ class ExportRequest:
     pool: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Exported:
-    """How one slide ended: `said` is one line for a person, `failed` whether it has no export."""
-
-    said: str
-    failed: bool = False
-
-
-def exported(out: Path, asked: ExportRequest) -> Iterator[Exported]:
+def exported(out: Path, asked: ExportRequest) -> Iterator[Told]:
     """Export slide by slide, then write what the format keeps for the cohort. Raises UsageError before anything starts."""
     layout = FORMATS[asked.to]
     if asked.pool and layout.pooled is None:
         raise ExportError.no_pooling(asked.to, [name for name, other in FORMATS.items() if other.pooled])
-    if asked.folder.resolve().is_relative_to(out.resolve()):
-        raise ExportError.inside(str(asked.folder), str(out))
+    refuse_place(asked.folder, out)
     labels = read_labels(asked.labels, asked.label) if asked.labels else Labels()
     cohort = Cohort.open(out, asked.feature_set)
     refuse_unknown_marks(cohort.out, [asked.keep])
     labels = replace(labels, patients={row.slide_id: row.patient_id for row in cohort.manifest if row.patient_id})
-    chosen = _slides(cohort, asked)
-    try:
-        asked.folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ExportError.unwritable(str(asked.folder), error.strerror or str(error)) from error
+    chosen = [row.slide_id for row in rows_named(cohort.manifest, asked.slides, out)]
+    made_folder(asked.folder)
     encoder = asked.name or cohort.feature_set.partition("__")[0]
     target = Target(asked.folder, encoder, labels, pooled=bool(asked.pool))
     left = Leftovers.below(asked.folder)
@@ -91,33 +80,23 @@ def tile_table_written(
     cohort = Cohort.open(out, feature_set)
     refuse_unknown_marks(cohort.out, [keep, *marks])
     table = cohort.tile_table(keep, marks=marks, listed=listed)
-    try:
+    with writing_to(file):
         rows = table.write(file)
-    except OSError as error:
-        raise ExportError.unwritable(str(file), error.strerror or str(error)) from error
     return f"{rows} tiles of {len(table.slides)} slides in {file}: {', '.join(table.schema().names)}"
-
-
-def _slides(cohort: Cohort, asked: ExportRequest) -> list[str]:
-    every = [row.slide_id for row in cohort.manifest]
-    for slide_id in asked.slides:
-        if slide_id not in every:
-            raise ExportError.no_slide(str(cohort.out.root), slide_id)
-    return list(dict.fromkeys(asked.slides)) or every
 
 
 def _slide_by_slide(
     cohort: Cohort, asked: ExportRequest, target: Target, chosen: Sequence[str], left: Leftovers
-) -> Iterator[Exported]:
+) -> Iterator[Told]:
     ledger, whose = read_ledger(target.folder), {row.slide_id: _whose(row) for row in cohort.manifest}
     for slide_id in chosen:
         if not cohort.has(slide_id):
-            yield Exported(f"{slide_id}: has no features, see status.tsv")
+            yield Told(f"{slide_id}: has no features, see status.tsv")
             continue
         before = ledger.get((_kind(asked), slide_id))
         result = guarded(slide_id, "export", partial(_one, cohort, asked, target, before, slide_id, whose[slide_id]))
         left.sweep(target.folder / name for name in result.facts.get("files", ()))
-        yield Exported(result.message, result.status == "failed")
+        yield Told(result.message, result.status == "failed")
 
 
 def _one(
@@ -126,7 +105,7 @@ def _one(
     """Write one slide, unless the same export of it is there."""
     layout = FORMATS[asked.to]
     kept = cohort.kept(slide_id, asked.keep) if asked.kept or asked.keep else None
-    slide = SlideRows.of(cohort.store(slide_id), kept, whose if layout.tells_whose else {})
+    slide = ExportedSlide.of(cohort.store(slide_id), kept, whose if layout.tells_whose else {})
     if not len(slide) and (not layout.empty or target.pooled):
         return _told(slide, "no tiles, left out")
     tissue = layout.tissues and has_tissue(cohort.out, slide)
@@ -135,16 +114,14 @@ def _one(
     source += [slide.made.fingerprints["tissue"]] if tissue else []
     if before is not None and before.source == digest(source) and is_there(target.folder, before):
         return _told(slide, "is there already", before.files)
-    try:
+    with writing_to(target.folder):
         files = _written(layout, with_tissue(cohort.out, slide) if tissue else slide, target)
-    except OSError as error:
-        raise ExportError.unwritable(str(target.folder), error.strerror or str(error)) from error
     about = {"feature_set": cohort.feature_set, **slide.about()}
     append_entry(target.folder, Entry(slide_id, _kind(asked), digest(source), len(slide), files, about))
     return _told(slide, f"{len(slide)} tiles", files)
 
 
-def _written(layout: Format, slide: SlideRows, target: Target) -> dict[str, int]:
+def _written(layout: Format, slide: ExportedSlide, target: Target) -> dict[str, int]:
     """Write the files of one slide; their paths in the folder, with their sizes."""
     paths = (layout.pooled if target.pooled and layout.pooled else layout.write)(slide, target)
     return {path.relative_to(target.folder).as_posix(): size_of(path) for path in paths}
@@ -158,24 +135,24 @@ def _kind(asked: ExportRequest) -> str:
     return f"{asked.to}:{asked.pool}" if asked.pool else asked.to
 
 
-def _told(slide: SlideRows, what: str, files: Collection[str] = ()) -> SlideResult:
+def _told(slide: ExportedSlide, what: str, files: Collection[str] = ()) -> SlideResult:
     counts = zip(slide.left_out, ("could not be read", "are not kept"), strict=True)
     missing = "".join(f"; {count} {why} and are left out" for count, why in counts if count)
     return SlideResult("ok", "export", message=f"{slide.slide_id}: {what}{missing}", facts={"files": list(files)})
 
 
-def _finished(cohort: Cohort, asked: ExportRequest, target: Target, chosen: Sequence[str]) -> Iterator[Exported]:
+def _finished(cohort: Cohort, asked: ExportRequest, target: Target, chosen: Sequence[str]) -> Iterator[Told]:
     """Tables of all slides in the folder, also of those that an earlier export left there."""
     layout, ledger = FORMATS[asked.to], read_ledger(target.folder)
     every = sorted((e for e in ledger.values() if is_there(target.folder, e)), key=lambda entry: entry.slide_id)
     there = [entry for entry in every if entry.format == _kind(asked)]
     if layout.finish is not None and not asked.pool:
         for warning in layout.finish(there, target):
-            yield Exported(f"note: {warning}")
+            yield Told(f"note: {warning}")
     _write_slides(cohort, target, {entry.slide_id: entry.rows for entry in every})
-    yield from (Exported(f"note: {note}") for note in _label_notes(asked, target, chosen, there))
+    yield from (Told(f"note: {note}") for note in _label_notes(asked, target, chosen, there))
     slides = "1 slide lies" if len(there) == 1 else f"{len(there)} slides lie"
-    yield Exported(f"{slides} in {target.folder} as {_kind(asked)}")
+    yield Told(f"{slides} in {target.folder} as {_kind(asked)}")
 
 
 def _write_slides(cohort: Cohort, target: Target, tiles: dict[str, int]) -> None:

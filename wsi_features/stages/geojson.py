@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from wsi_features.cohort.cohort import Cohort
-from wsi_features.cohort.manifest import ManifestRow, manifest_of_output
+from wsi_features.cohort.manifest import ManifestRow, manifest_of_output, rows_named
 from wsi_features.cohort.marks import marks_of
 from wsi_features.cohort.outputs import Outputs
 from wsi_features.errors import CurationError, OutputError
@@ -52,11 +52,7 @@ class _Tiles:
 def exported(out: Outputs, asked: GeoJsonRequest) -> Iterator[Path]:
     """Write one file a slide and give its path. Raises UsageError when there is nothing to write, and SlideError."""
     manifest, _ = manifest_of_output(out.root)
-    known = {row.slide_id: row for row in manifest}
-    for slide_id in asked.slides:
-        if slide_id not in known:
-            raise CurationError.no_slide(str(out.root), slide_id)
-    rows = [known[slide_id] for slide_id in asked.slides] or list(manifest)
+    rows = rows_named(manifest, asked.slides, out.root)
     folder = (asked.to or out.root / "geojson") / asked.what
     count = 0
     for slide_id, lines in _texts(out, asked, rows):

@@ -16,9 +16,9 @@ from wsi_features.files import read_json
 from wsi_features.geometry import Mpp, Size
 from wsi_features.report.figures import fitted_thumbnail
 from wsi_features.slides import content_fingerprint, thumbnail
-from wsi_features.stages.curate import thumbnail_of
 from wsi_features.stages.opened import opened
 from wsi_features.stages.staging import near
+from wsi_features.stages.thumbnails import thumbnail_of
 from wsi_features.store import FeatureStore
 from wsi_features.tissue import mask_from_png
 

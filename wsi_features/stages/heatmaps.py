@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -13,15 +13,14 @@ import numpy as np
 import numpy.typing as npt
 
 from wsi_features.cohort.cohort import Cohort
-from wsi_features.cohort.manifest import ManifestRow
+from wsi_features.cohort.manifest import ManifestRow, rows_named
 from wsi_features.cohort.records import SlideResult
 from wsi_features.config import Tuning
-from wsi_features.errors import HeatMapError
+from wsi_features.errors import HeatMapError, some_of
 from wsi_features.files import replacing, write_bytes, write_lines
 from wsi_features.report.heat_colours import DIVERGING, RAMPS, SEQUENTIAL, ramp
 from wsi_features.report.heat_scale import Scaling, Spread, colour_ends, is_signed, scaled, spread_of
-from wsi_features.stages.boundary import guarded
-from wsi_features.stages.exports import Exported
+from wsi_features.stages.boundary import Told, guarded
 from wsi_features.stages.heat_files import (
     ScoredSlide,
     downsample_of,
@@ -31,13 +30,12 @@ from wsi_features.stages.heat_files import (
     write_value_tiff,
 )
 from wsi_features.stages.heat_ground import ground_of, ground_picture
+from wsi_features.stages.result_folder import made_folder, refuse_place, writing_to
 from wsi_features.stages.tile_scores import ScoreSource, score_source, scores_of_cohort
 from wsi_features.store import FeatureStore
 from wsi_features.tissue.tile_objects import ObjectType
 
 Target = Literal["png", "geojson", "ome-tiff"]
-TARGETS: tuple[Target, ...] = ("png", "geojson", "ome-tiff")
-
 
 Said = tuple[str, str]
 """What was made of a slide, and a note on it or nothing."""
@@ -74,32 +72,29 @@ class HeatMapRequest:
     tuning: Tuning = field(default_factory=Tuning)
 
 
-def heat_maps(out: Path, asked: HeatMapRequest) -> Iterator[Exported]:
+def heat_maps(out: Path, asked: HeatMapRequest) -> Iterator[Told]:
     """Make the files of slide after slide. Raises UsageError before anything starts, and where no slide has scores."""
     _check(asked)
-    if asked.folder.resolve().is_relative_to(out.resolve()):
-        raise HeatMapError.inside(str(asked.folder), str(out))
+    refuse_place(asked.folder, out)
     cohort = Cohort.open(out, asked.feature_set)
-    rows = _rows(cohort, asked)
+    rows = rows_named(cohort.manifest, asked.slides, out)
+    _refuse_same_files(asked, [row.slide_id for row in rows])
     source = score_source(cohort, asked.scores, asked.marks, asked.column)
-    try:
-        asked.folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise HeatMapError.unwritable(str(asked.folder), error.strerror or str(error)) from error
+    made_folder(asked.folder)
     spread = spread_of(scores_of_cohort(cohort, source), len(cohort)) if asked.over == "cohort" else None
     useful = False
     for row in rows:
         if not cohort.has(row.slide_id):
-            yield Exported(f"{row.slide_id}: has no features, see status.tsv")
+            yield Told(f"{row.slide_id}: has no features, see status.tsv")
             continue
         result = guarded(row.slide_id, "heatmap", partial(_one, cohort, source, asked, spread, row))
         useful |= result.status != "skipped"
-        yield Exported(result.message, result.status == "failed")
-        yield from (Exported(f"note: {note}") for note in result.facts.get("notes", ()))
+        yield Told(result.message, result.status == "failed")
+        yield from (Told(f"note: {note}") for note in result.facts.get("notes", ()))
     if not useful:
         raise HeatMapError.nothing(str(out), source.where, [row.slide_id for row in cohort.manifest])
     if source.strangers:
-        yield Exported(f"note: {len(source.strangers)} scored slides are not in the cohort: {_some(source.strangers)}")
+        yield Told(f"note: {len(source.strangers)} scored slides are not in the cohort: {some_of(source.strangers)}")
 
 
 def _check(asked: HeatMapRequest) -> None:
@@ -126,12 +121,11 @@ def _check_values(asked: HeatMapRequest) -> None:
         raise HeatMapError.value("--range", list(asked.ends), "a lower and a higher value")
 
 
-def _rows(cohort: Cohort, asked: HeatMapRequest) -> list[ManifestRow]:
-    known = {row.slide_id: row for row in cohort.manifest}
-    for slide_id in asked.slides:
-        if slide_id not in known:
-            raise HeatMapError.no_slide(str(cohort.out.root), slide_id)
-    return [known[slide_id] for slide_id in dict.fromkeys(asked.slides)] or list(known.values())
+def _refuse_same_files(asked: HeatMapRequest, slides: Sequence[str]) -> None:
+    files = {_tiff_name(slide_id): slide_id for slide_id in slides}
+    for slide_id in slides if asked.values else ():
+        if (file := _values_name(slide_id)) in files:
+            raise HeatMapError.same_file(slide_id, files[file], file)
 
 
 def _one(
@@ -146,10 +140,8 @@ def _one(
     slide = _scored(cohort, store, source, asked, raw, spread)
     made, notes = [], [slide.ground.note]
     for kind in dict.fromkeys(asked.to):
-        try:
+        with writing_to(asked.folder):
             said, note = _WRITERS[kind](cohort, slide, asked, row)
-        except OSError as error:
-            raise HeatMapError.unwritable(str(asked.folder), error.strerror or str(error)) from error
         made.append(said)
         notes.append(note)
     message = f"{row.slide_id}: {np.count_nonzero(np.isfinite(raw))} of {len(store)} tiles; {', '.join(made)}"
@@ -186,12 +178,20 @@ def _write_geojson(_: Cohort, slide: ScoredSlide, asked: HeatMapRequest, _row: M
     return "geojson", ""
 
 
+def _tiff_name(slide_id: str) -> str:
+    return f"{slide_id}.ome.tiff"
+
+
+def _values_name(slide_id: str) -> str:
+    return _tiff_name(f"{slide_id}.values")
+
+
 def _write_tiff(_: Cohort, slide: ScoredSlide, asked: HeatMapRequest, _row: ManifestRow) -> Said:
     downsample = downsample_of(slide, asked.downsample, asked.mpp)
-    with replacing(asked.folder / f"{slide.slide_id}.ome.tiff") as path:
+    with replacing(asked.folder / _tiff_name(slide.slide_id)) as path:
         write_colour_tiff(path, slide, downsample)
     if asked.values:
-        with replacing(asked.folder / f"{slide.slide_id}.values.ome.tiff") as path:
+        with replacing(asked.folder / _values_name(slide.slide_id)) as path:
             write_value_tiff(path, slide, downsample)
     note = "" if slide.ground.mpp else f"slide {slide.slide_id!r}: its resolution is unknown, so its OME-TIFF has none"
     return f"ome-tiff of {downsample} level-0 px a pixel", note
@@ -202,7 +202,3 @@ _WRITERS: dict[Target, Callable[[Cohort, ScoredSlide, HeatMapRequest, ManifestRo
     "geojson": _write_geojson,
     "ome-tiff": _write_tiff,
 }
-
-
-def _some(names: tuple[str, ...]) -> str:
-    return ", ".join(names[:5]) + (" and others" if len(names) > 5 else "")

@@ -17,13 +17,14 @@ from wsi_features.cohort.outputs import Outputs
 from wsi_features.cohort.records import SlideResult, read_record, write_record
 from wsi_features.cohort.sheets import read_sheet
 from wsi_features.cohort.status import statuses, write_status
-from wsi_features.errors import ImportedError, OutputError
+from wsi_features.errors import ImportedError
 from wsi_features.files import read_json, write_json, write_text
 from wsi_features.recipe import digest
 from wsi_features.slides import content_fingerprint, resolution
 from wsi_features.slides.remote import is_remote
 from wsi_features.stages.boundary import guarded
 from wsi_features.stages.opened import opened
+from wsi_features.stages.result_folder import writing_to
 from wsi_features.store import StoreWriter, is_complete
 
 _SLIDES_PER_SHARD = 64
@@ -51,10 +52,8 @@ def imported(out: Outputs, asked: ImportRequest) -> Iterator[SlideResult]:
         raise ImportedError.occupied(str(out.root))
     files = files_by_slide(asked.tool, asked.sources)
     rows = {row.slide_id: row for row in read_sheet(asked.slide_manifest)} if asked.slide_manifest else {}
-    try:
+    with writing_to(out.root):
         out.features.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError.unwritable(str(out.root), error.strerror or str(error)) from error
     results = {}
     for slide_id, path in files.items():
         row = rows.get(slide_id)

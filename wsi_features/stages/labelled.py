@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +15,6 @@ from wsi_features.mil.labels import Labels, classification, regression, survival
 from wsi_features.mil.slides import BagRecipe, SlideRows
 from wsi_features.mil.table import PATIENT, SLIDE, Table, read_table
 from wsi_features.recipe import Json
-from wsi_features.store import FeatureStore
 
 if TYPE_CHECKING:
     from wsi_features.mil.labels import Task
@@ -74,18 +72,22 @@ class BagChoice:
 
 @dataclass(frozen=True, slots=True)
 class LabelledBags:
-    """The bags of a cohort; `left_out` says of each slide, patient or class that is in none why. `stores` are of all slides."""
+    """The bags of a cohort; `left_out` says of each slide, patient or class that is in none why."""
 
     cohort: Cohort
     dataset: BagDataset
     table: Table | None
     left_out: dict[str, str]
-    stores: dict[str, FeatureStore]
 
     @property
     def slides(self) -> tuple[SlideRows, ...]:
         """All slides of all bags that have tiles."""
         return tuple(slide for bag in self.dataset.bags for slide in bag.slides if slide.used)
+
+    @property
+    def fingerprints(self) -> dict[str, str]:
+        """Of the store of every slide of a bag, with tiles or not."""
+        return {slide.slide_id: slide.fingerprint for bag in self.dataset.bags for slide in bag.slides}
 
     def without(self, unused: Mapping[str, str]) -> LabelledBags:
         """The same without some bags, which are then left out for the reasons given."""
@@ -98,7 +100,7 @@ class LabelledBags:
             bag.bag_id: [
                 bag.patient_id,
                 bag.label,
-                *([*_rows_used(s), self.stores[s.slide_id].fingerprint] for s in bag.slides),
+                *([*_rows_used(s), s.fingerprint] for s in bag.slides),
             ]
             for bag in self.dataset.bags
         }
@@ -122,24 +124,15 @@ def labelled_bags(
     if found is not None and found.task == "classification" and classes is None:
         dataset, absent = _with_present_classes(dataset)
         left_out |= absent
-    return LabelledBags(cohort, dataset, table, left_out, _stores(dataset))
+    return LabelledBags(cohort, dataset, table, left_out)
 
 
-_OPENERS = 8
 _UNSAID = {"no features": "labelled, but without features"}
 
 
 def patients_of(dataset: BagDataset, by: Sequence[str]) -> tuple[str, ...]:
     """The patient of each bag; its slide where `by` says that every slide counts as one. Raises BagError."""
     return dataset.groups(SLIDE if SLIDE in by else PATIENT)
-
-
-def _stores(dataset: BagDataset) -> dict[str, FeatureStore]:
-    """The store of every slide; several are opened at once, as network file systems are slow to give small files."""
-    slides = [slide for bag in dataset.bags for slide in bag.slides]
-    with ThreadPoolExecutor(_OPENERS, "open") as executor:
-        found = executor.map(lambda slide: FeatureStore.open(slide.path), slides)
-        return dict(zip((slide.slide_id for slide in slides), found, strict=True))
 
 
 def _without_features(cohort: Cohort, choice: BagChoice) -> dict[str, str]:

@@ -12,6 +12,7 @@ from wsi_features.cohort.scores import write_scores
 from wsi_features.errors import TrainingFolderError
 from wsi_features.files import write_text
 from wsi_features.mil.table import PATIENT, read_table
+from wsi_features.mil.training.contract import refuse_other_features
 from wsi_features.mil.training.crossval import judged
 from wsi_features.mil.training.predicting import predicted
 from wsi_features.mil.training.results import Device, Prediction, Trained
@@ -20,6 +21,7 @@ from wsi_features.mil.training.scores import tile_scores
 from wsi_features.recipe import Json, digest
 from wsi_features.report.training_page import render_training_report
 from wsi_features.stages.labelled import BagChoice, LabelChoice, LabelledBags, label_choice, labelled_bags
+from wsi_features.stages.result_folder import made_folder, refuse_place
 from wsi_features.stages.training_files import (
     ATTENTION,
     FOLDS,
@@ -28,11 +30,9 @@ from wsi_features.stages.training_files import (
     PREDICTIONS,
     commit,
     finished,
-    made_folder,
     mapped_column,
     next_commands,
     predictions_csv,
-    refuse_place,
     replaced,
     same_result,
 )
@@ -103,15 +103,13 @@ def prediction_request(asked: Mapping[str, Any]) -> PredictRequest:
 
 def prepared_prediction(training: Path, out: Path, asked: PredictRequest) -> PreparedPrediction:
     """Open models and bags, and refuse what must not be predicted or judged. Raises UsageError before anything is done."""
-    refuse_place(asked.folder, out)
+    refuse_place(asked.folder, out, training)
     of = finished(training, "training")
-    if asked.folder.resolve().is_relative_to(training.resolve()):
-        raise TrainingFolderError.in_training(str(asked.folder), str(training))
     models = load_trained(training / MODELS)
     labels = _columns_of(training, of, asked.labels)
     choice = replace(asked.bags, unit=of["unit"], late=of["late"])
     bags = labelled_bags(out, choice, labels, models.names if models.task == "classification" else None)
-    models.features.refuse_others(bags.dataset)
+    refuse_other_features(models.features, bags.dataset)
     if labels is not None:
         _refuse_seen(training, of, bags)
     fingerprint = digest(
@@ -175,9 +173,9 @@ def _refuse_seen(training: Path, of: Json, bags: LabelledBags) -> None:
     if seen:
         raise TrainingFolderError.seen(seen[0], str(training), len(seen))
     trained = {fingerprint: name for name, fingerprint in of["stores"].items()}
-    for slide_id, store in bags.stores.items():
-        if store.fingerprint in trained:
-            raise TrainingFolderError.seen_slide(slide_id, trained[store.fingerprint], str(training))
+    for slide_id, fingerprint in bags.fingerprints.items():
+        if fingerprint in trained:
+            raise TrainingFolderError.seen_slide(slide_id, trained[fingerprint], str(training))
 
 
 def _patients(bags: LabelledBags) -> list[str]:

@@ -9,6 +9,7 @@ from typing import cast
 
 import numpy as np
 
+from wsi_features.cohort.keep import Recorded, last_run
 from wsi_features.cohort.manifest import manifest_of_output
 from wsi_features.cohort.outputs import Outputs
 from wsi_features.cohort.speed import cohort_speed
@@ -23,7 +24,7 @@ from wsi_features.report.components import ComponentAxes, fit_components, sample
 from wsi_features.report.figures import component_map, decoded, fitted_thumbnail
 from wsi_features.report.model import Status
 from wsi_features.stages.report_quality import Limits, quality_limits, quality_map
-from wsi_features.stages.report_scores import SlideScores, score_map, slide_scores
+from wsi_features.stages.report_scores import PromptScores, prompt_scores, score_map
 from wsi_features.store import FeatureStore
 from wsi_features.tissue import TissueMask, mask_from_png
 
@@ -42,12 +43,12 @@ def cohort_report(out: Outputs, options: ReportOptions) -> CohortReport:
     shown = [row for row in rows if row.stores][: options.figures]
     stores = {row.slide_id: _stores(out, row) for row in shown}
     axes = _axes(list(stores.values()))
-    scores, limits = slide_scores(out, stores), quality_limits(stores)
+    scores, limits, last = prompt_scores(out, stores), quality_limits(stores), last_run(out)
     return CohortReport(
         title=options.title,
         rows=tuple(_row(row) for row in rows),
         figures=tuple(
-            replace(figure, quality=_quality(out, figure, stores[row.slide_id], limits))
+            replace(figure, quality=_quality(out, figure, stores[row.slide_id], last, limits))
             for row in shown
             if (figure := _figure(out, row, stores[row.slide_id], axes, scores[row.slide_id]))
         ),
@@ -85,7 +86,7 @@ def _axes(slides: Sequence[Stores]) -> dict[str, ComponentAxes]:
 
 
 def _figure(
-    out: Outputs, row: StatusRow, stores: Stores, axes: dict[str, ComponentAxes], scores: Sequence[SlideScores]
+    out: Outputs, row: StatusRow, stores: Stores, axes: dict[str, ComponentAxes], scores: Sequence[PromptScores]
 ) -> SlideFigure | None:
     """The slide's pictures; None when its tissue files are gone."""
     try:
@@ -118,8 +119,8 @@ def _figure(
     )
 
 
-def _quality(out: Outputs, figure: SlideFigure, stores: Stores, limits: Limits) -> QualityMap | None:
-    return quality_map(out, next(iter(stores.values())), figure.thumbnail, figure.size, limits)
+def _quality(out: Outputs, figure: SlideFigure, stores: Stores, last: Recorded, limits: Limits) -> QualityMap | None:
+    return quality_map(out, next(iter(stores.values())), last, figure.thumbnail, figure.size, limits)
 
 
 def _tissue(out: Outputs, slide_id: str) -> TissueMask:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
-from wsi_features.cohort.keep import INVALID, KEEP, keep_counts, marks_of_last_run
+from wsi_features.cohort.keep import INVALID, KEEP, Recorded, keep_counts, marks_of_last_run
 from wsi_features.cohort.outputs import Outputs
 from wsi_features.errors import ArtifactError
 from wsi_features.geometry import Size, SlidePx
@@ -24,11 +24,11 @@ def quality_limits(slides: Mapping[str, Mapping[str, FeatureStore]]) -> Limits:
 
 
 def quality_map(
-    out: Outputs, store: FeatureStore, thumbnail: npt.NDArray[np.uint8], slide: Size, limits: Limits
+    out: Outputs, store: FeatureStore, last: Recorded, thumbnail: npt.NDArray[np.uint8], slide: Size, limits: Limits
 ) -> QualityMap | None:
-    """What is shown of one store; None where nothing was measured and no tile is left out."""
+    """What is shown of one store, with the marks of the `last` run; None where nothing was measured and no tile is left out."""
     try:
-        marks = marks_of_last_run(out, store)
+        marks = marks_of_last_run(out, store, last)
     except ArtifactError:  # damaged: the next run makes them anew
         marks = None
     known = {name: values[store.valid] for name, values in store.columns.items()}

@@ -18,7 +18,7 @@ from wsi_features.store import FeatureStore
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class SlideScores:
+class PromptScores:
     """The marks of one store, in the folder `name`, with the places of their classes in the palette."""
 
     name: str
@@ -27,11 +27,11 @@ class SlideScores:
     places: tuple[int | None, ...] = ()
 
 
-def slide_scores(out: Outputs, stores: Mapping[str, Mapping[str, FeatureStore]]) -> dict[str, list[SlideScores]]:
+def prompt_scores(out: Outputs, stores: Mapping[str, Mapping[str, FeatureStore]]) -> dict[str, list[PromptScores]]:
     """Prompt scores of each slide's stores, by slide; colours are given by what the tiles of all slides are most like."""
     found = {
         slide_id: [
-            SlideScores(name, store, marks)
+            PromptScores(name, store, marks)
             for store in of_slide.values()
             for name, marks in marks_of(out, store)
             if marks.kind == "prompt"
@@ -40,12 +40,12 @@ def slide_scores(out: Outputs, stores: Mapping[str, Mapping[str, FeatureStore]])
     }
     places = _places([scores for of_slide in found.values() for scores in of_slide])
     return {
-        slide_id: [SlideScores(s.name, s.store, s.marks, places[s.name]) for s in of_slide]
+        slide_id: [PromptScores(s.name, s.store, s.marks, places[s.name]) for s in of_slide]
         for slide_id, of_slide in found.items()
     }
 
 
-def score_map(scores: SlideScores, thumbnail: npt.NDArray[np.uint8], slide: Size) -> ScoreMap:
+def score_map(scores: PromptScores, thumbnail: npt.NDArray[np.uint8], slide: Size) -> ScoreMap:
     """The scores drawn over the slide's thumbnail."""
     store, marks = scores.store, scores.marks
     painted = score_colours(marks.columns, marks.values, scores.places)
@@ -55,7 +55,7 @@ def score_map(scores: SlideScores, thumbnail: npt.NDArray[np.uint8], slide: Size
     return ScoreMap(name, store.provenance.encoder_name, image, painted.classes, missing)
 
 
-def _places(every: Sequence[SlideScores]) -> dict[str, tuple[int | None, ...]]:
+def _places(every: Sequence[PromptScores]) -> dict[str, tuple[int | None, ...]]:
     counts: dict[str, npt.NDArray[np.int64]] = {}
     for scores in every:
         counts[scores.name] = counts.get(scores.name, 0) + most_like(scores.marks.values)

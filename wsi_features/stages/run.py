@@ -12,11 +12,12 @@ from wsi_features.cohort.records import STAGES, read_record
 from wsi_features.cohort.sheets import manifest_from
 from wsi_features.cohort.status import StatusRow, failed, read_status, statuses, write_status
 from wsi_features.config import load_config
-from wsi_features.errors import OutputError, SlideError
+from wsi_features.errors import SlideError
 from wsi_features.files import write_text
 from wsi_features.stages.boundary import INTERNAL, OK, SOME_FAILED
 from wsi_features.stages.plan import Plan
 from wsi_features.stages.progress import Progress, Silent
+from wsi_features.stages.result_folder import writing_to
 from wsi_features.stages.shards import run_stage
 from wsi_features.store import FeatureStore
 
@@ -29,10 +30,8 @@ def run(plan: Plan, progress: Progress, stages: Sequence[str] = STAGES) -> None:
 
 def write_manifest(plan: Plan) -> None:
     """Write OUT/manifest.json, the validated manifest. Raises OutputError when OUT cannot be written."""
-    try:
+    with writing_to(plan.out.root):
         write_text(plan.out.manifest, plan.manifest.to_json(plan.config.tuning.slides_per_shard))
-    except OSError as error:
-        raise OutputError.unwritable(str(plan.out.root), error.strerror or str(error)) from error
 
 
 def collect(out: Outputs) -> tuple[StatusRow, ...]:

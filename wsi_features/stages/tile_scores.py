@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from wsi_features.cohort.cohort import Cohort
 from wsi_features.cohort.marks import marks_of
+from wsi_features.cohort.outputs import meant
 from wsi_features.cohort.scores import read_scores
 from wsi_features.errors import HeatMapError, SlideError
 from wsi_features.store import FeatureStore
@@ -66,14 +67,14 @@ def _of_marks(cohort: Cohort, name: str, column: str | None) -> ScoreSource:
         folders |= {folder: marks.columns for folder, marks in marks_of(cohort.out, store)}
         if any(folder.startswith(name) for folder in folders):
             break
-    found = [folder for folder in folders if folder == name] or [f for f in folders if f.startswith(name)]
+    found = meant(list(folders), name)
     if len(found) != 1:
         raise HeatMapError.no_marks(str(cohort.out.root), name, found or sorted(folders))
     where = f"marks {found[0]!r}"
     chosen = _one(where, folders[found[0]], column)
 
     def of(store: FeatureStore) -> Floats | None:
-        marks = dict(marks_of(cohort.out, store)).get(found[0])
+        marks = dict(marks_of(cohort.out, store, found[0])).get(found[0])
         if marks is None or chosen not in marks.columns:
             return None
         return marks.values[:, marks.columns.index(chosen)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from wsi_features.cohort.exports.rows import SlideRows, Tissues
+from wsi_features.cohort.exports.rows import ExportedSlide, Tissues
 from wsi_features.cohort.outputs import Outputs
 from wsi_features.tissue.io import annotation_text
 from wsi_features.tissue.pieces import pieces_of_tiles
@@ -13,7 +13,7 @@ _HEAD = 1 << 16
 """Bytes that hold the first line of a tissue.geojson, which says what it is of."""
 
 
-def has_tissue(out: Outputs, slide: SlideRows) -> bool:
+def has_tissue(out: Outputs, slide: ExportedSlide) -> bool:
     """Whether the slide's tissue.geojson is there, and that which the tiles of the store were chosen by.
 
     One of another recipe, or edited in the meantime, is not.
@@ -25,7 +25,7 @@ def has_tissue(out: Outputs, slide: SlideRows) -> bool:
         return f'"fingerprint":"{wanted}"'.encode() in file.readline(_HEAD)
 
 
-def with_tissue(out: Outputs, slide: SlideRows) -> SlideRows:
+def with_tissue(out: Outputs, slide: ExportedSlide) -> ExportedSlide:
     """The slide with its tissue, where `has_tissue`. Raises AnnotationError where the file is damaged."""
     path = out.slide(slide.slide_id, "tissue.geojson")
     text = annotation_text(slide.slide_id, path)

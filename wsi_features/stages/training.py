@@ -11,11 +11,12 @@ from typing import Any
 from wsi_features.cohort.scores import write_scores
 from wsi_features.config import checked, yaml_mapping
 from wsi_features.files import write_text
+from wsi_features.mil.contract import FeatureContract
 from wsi_features.mil.folds_file import folds_of, not_in_folds
 from wsi_features.mil.shuffled import shuffled_labels
 from wsi_features.mil.splits import Split
 from wsi_features.mil.table import PATIENT, SLIDE
-from wsi_features.mil.training.contract import FeatureContract
+from wsi_features.mil.training.contract import contract_of
 from wsi_features.mil.training.crossval import Progress, checked_folds, cross_validated_on
 from wsi_features.mil.training.recipe import TrainingRecipe
 from wsi_features.mil.training.results import CrossValidation, Device
@@ -24,6 +25,7 @@ from wsi_features.mil.training.scores import tile_scores
 from wsi_features.recipe import Json, digest
 from wsi_features.report.training_page import render_training_report
 from wsi_features.stages.labelled import BagChoice, LabelChoice, LabelledBags, label_choice, labelled_bags, patients_of
+from wsi_features.stages.result_folder import made_folder, refuse_place
 from wsi_features.stages.training_files import (
     ATTENTION,
     FOLDS,
@@ -32,11 +34,9 @@ from wsi_features.stages.training_files import (
     PREDICTIONS,
     commit,
     folds_csv,
-    made_folder,
     mapped_column,
     next_commands,
     predictions_csv,
-    refuse_place,
     replaced,
     same_result,
 )
@@ -101,7 +101,7 @@ class Prepared:
             "counts": bag_numbers(self.bags, self.patients),
             "left_out": self.bags.left_out,
             "features": feature_numbers(self.bags, self.contract),
-            "stores": {slide_id: store.fingerprint for slide_id, store in self.bags.stores.items()},
+            "stores": self.bags.fingerprints,
             "split": {"by": list(asked.by), "file": asked.folds_file.name if asked.folds_file else None},
         }
 
@@ -140,10 +140,10 @@ def prepared(out: Path, asked: TrainRequest) -> Prepared:
     if asked.shuffle:
         bags = replace(bags, dataset=shuffled_labels(bags.dataset, patients, asked.recipe.seed))
     given = folds_of(asked.folds_file, bags.dataset, groups, asked.recipe.seed) if asked.folds_file else None
-    splits = checked_folds(bags.dataset, asked.recipe, groups, given)
+    splits = checked_folds(bags.dataset, asked.recipe, groups, given, str(asked.folds_file or ""))
     fingerprint = _fingerprint(asked, bags, groups, splits)
     there = same_result(asked.folder, KIND, fingerprint, overwrite=asked.overwrite)
-    contract = FeatureContract.of(bags.dataset)
+    contract = contract_of(bags.dataset)
     return Prepared(asked, out, bags, patients, splits, contract, fingerprint, there)
 
 

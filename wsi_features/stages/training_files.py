@@ -1,43 +1,28 @@
-"""The files of a training or a prediction: where they may lie, whether the same result is there, and their tables.
+"""The files of a training or a prediction: whether the same result is there, and their tables.
 
 `metrics.json` says first that the folder is unfinished, and is written whole at the end.
 """
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from shlex import quote
-from typing import Any
 
 from wsi_features.errors import TrainingFolderError
-from wsi_features.files import read_json, write_json
+from wsi_features.files import csv_text, read_json, write_json
 from wsi_features.mil.dataset import BagDataset
 from wsi_features.mil.labels import Task
 from wsi_features.mil.splits import Split
 from wsi_features.mil.table import PATIENT, SLIDE
 from wsi_features.mil.training.results import Prediction
 from wsi_features.recipe import Json
-from wsi_features.store import FORMS
+from wsi_features.stages.result_folder import writing_to
 
 METRICS, PREDICTIONS, FOLDS, ATTENTION = "metrics.json", "predictions.csv", "folds.csv", "attention.parquet"
 PAGE, MODELS = "training.html", "models"
 PREDICTION_PAGE, UNFINISHED = "prediction.html", "unfinished"
-
-
-def refuse_place(folder: Path, out: Path) -> None:
-    """Raise TrainingFolderError where a folder lies in that of a run, or in a store."""
-    real = folder.resolve()
-    if real.is_relative_to(out.resolve()):
-        raise TrainingFolderError.inside(str(folder), str(out))
-    for parent in (real, *real.parents):
-        if parent.name.endswith(tuple(FORMS.values())):
-            raise TrainingFolderError.in_store(str(folder), str(parent))
-        if parent != real and (parent / "manifest.json").is_file() and (parent / "features").is_dir():
-            raise TrainingFolderError.inside(str(folder), str(parent))
 
 
 def finished(folder: Path, kind: str) -> Json:
@@ -80,25 +65,15 @@ def _what(folder: Path, found: Json) -> str:
     return f"a {found['kind']}" if found.get("kind") in {"training", "prediction"} else (_there(folder) or [METRICS])[0]
 
 
-def made_folder(folder: Path) -> None:
-    """Make a folder for results. Raises TrainingFolderError."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise TrainingFolderError.unwritable(str(folder), error.strerror or str(error)) from error
-
-
 @contextmanager
 def replaced(folder: Path, kind: str) -> Iterator[None]:
-    """Say that the folder is unfinished, take away what was there before, and write in the block. Raises TrainingFolderError."""
-    try:
+    """Say that the folder is unfinished, take away what was there before, and write in the block. Raises OutputError."""
+    with writing_to(folder):
         write_json(folder / METRICS, {"kind": kind, UNFINISHED: True})
         for path in (*(folder / name for name in _ORDER), *(folder / MODELS).glob("fold*.safetensors")):
             if path.is_file():
                 path.unlink()
         yield
-    except OSError as error:
-        raise TrainingFolderError.unwritable(str(folder), error.strerror or str(error)) from error
 
 
 def _there(folder: Path) -> list[str]:
@@ -156,13 +131,6 @@ def folds_csv(dataset: BagDataset, splits: Sequence[Split]) -> str:
         ids = [bag.bag_id, bag.patient_id][: len(_ids(dataset))]
         rows.append([*ids, *(parts.get(item, "") for parts in part_of)])
     return csv_text(rows)
-
-
-def csv_text(rows: Iterable[Sequence[Any]]) -> str:
-    """Rows as CSV with plain line ends."""
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    return text.getvalue()
 
 
 def _ids(dataset: BagDataset) -> list[str]:

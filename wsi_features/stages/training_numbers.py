@@ -12,12 +12,13 @@ from importlib.metadata import version
 
 import numpy as np
 
+from wsi_features.mil.contract import FeatureContract
 from wsi_features.mil.dataset import BagDataset
-from wsi_features.mil.training.contract import FeatureContract
 from wsi_features.mil.training.metrics import metrics_of
 from wsi_features.mil.training.results import FoldResult, Interval, Prediction
 from wsi_features.recipe import Json, digest
 from wsi_features.stages.labelled import LabelledBags
+from wsi_features.store import FeatureStore
 
 _LIBRARIES = ("wsi-features", "numpy", "torch")
 
@@ -82,13 +83,13 @@ def bag_numbers(bags: LabelledBags, patients: Sequence[str]) -> Json:
 
 def feature_numbers(bags: LabelledBags, contract: FeatureContract) -> Json:
     """What the features are, and one digest of the fingerprints of all stores."""
-    first = bags.stores[bags.slides[0].slide_id].provenance
+    first = FeatureStore.open(bags.slides[0].path).provenance
     return {
         "feature_set": bags.cohort.feature_set,
         **contract.model_dump(),
         "licence": first.licence if first.knows("licence") else None,
         "marks": bags.dataset.recipe.marks,
-        "stores": digest({slide.slide_id: bags.stores[slide.slide_id].fingerprint for slide in bags.slides}),
+        "stores": digest({slide.slide_id: slide.fingerprint for slide in bags.slides}),
     }
 
 

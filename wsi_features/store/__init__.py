@@ -9,7 +9,15 @@ from wsi_features.store.content import StoreContent
 from wsi_features.store.layout import bytes_of_store
 from wsi_features.store.provenance import Provenance
 from wsi_features.store.raw import RawArray, Verify, raw_array
-from wsi_features.store.reader import FORMS, FeatureStore, find_stores, in_any_form, is_complete, slide_of
+from wsi_features.store.reader import (
+    FORMS,
+    FeatureStore,
+    find_stores,
+    in_any_form,
+    is_complete,
+    slide_of,
+    stated_attributes,
+)
 from wsi_features.store.resume import bytes_of_work, sweep_finished, work_left
 from wsi_features.store.work import abandoned, sweep
 from wsi_features.store.writer import StoreWriter
@@ -33,6 +41,7 @@ __all__ = [
     "is_complete",
     "raw_array",
     "slide_of",
+    "stated_attributes",
     "sweep",
     "sweep_finished",
     "work_left",

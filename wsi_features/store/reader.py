@@ -50,11 +50,10 @@ class FeatureStore:
         root = Path(path)
         record = read_record(root)
         verify_files(root, record)
+        attributes = stated_attributes(root)
         try:
-            with opened_file(root, GROUP_FILE) as file:
-                attributes = attributes_in(file.read())
             provenance = Provenance.of_attributes(attributes)
-        except (OSError, ValueError) as error:
+        except ValueError as error:
             raise StoreError.unreadable(str(root), GROUP_FILE, str(error)) from error
         for what, found, wanted in (
             ("the fingerprint", provenance.fingerprint, record.fingerprint),
@@ -130,6 +129,15 @@ class FeatureStore:
         values = raw_array(self.path, name).read()
         values.flags.writeable = False
         return values
+
+
+def stated_attributes(root: Path) -> Json:
+    """What a store says of itself, without a look at whether it is complete. Raises StoreError."""
+    try:
+        with opened_file(root, GROUP_FILE) as file:
+            return attributes_in(file.read())
+    except (OSError, ValueError) as error:
+        raise StoreError.unreadable(str(root), GROUP_FILE, str(error)) from error
 
 
 def is_complete(path: Path | str, fingerprint: str) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from wsi_features.errors import ArtifactError
+from wsi_features.errors import ArtifactError, one_line
 from wsi_features.geometry import Region, Size
 from wsi_features.tiles.grid import TileGrid, TileScale
 
@@ -110,7 +110,7 @@ def read_tiles(slide_id: str, path: Path) -> TileTable:
         about = json.loads(arrow.schema.metadata[_KEY])
         return _table(arrow, about)
     except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
-        raise ArtifactError.damaged(slide_id, "tile table", str(path), str(error).splitlines()[0]) from error
+        raise ArtifactError.damaged(slide_id, "tile table", str(path), one_line(error)) from error
 
 
 def tile_count(path: Path) -> int:

@@ -83,7 +83,7 @@ def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixtu
         (["run", "SLIDE", "--config", '{"stain": {"method": "macenko", "target": "pink"}}'], "pink"),
         (["status", "."], "not an output folder"),
         (["embed", "--shard", "00000", "--out", "nowhere"], "'nowhere' is not an output folder"),
-        (["run", "SLIDE", "--out", "/dev/null/results"], "the output folder '/dev/null/results' cannot be made"),
+        (["run", "SLIDE", "--out", "/dev/null/results"], "'/dev/null/results' cannot be made"),
     ],
 )
 def test_wrong_usage_is_told_in_a_line_and_exits_with_2(

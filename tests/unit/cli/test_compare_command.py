@@ -177,7 +177,7 @@ def test_results_are_not_written_into_what_is_compared(
 ) -> None:
     one, two = out("one", {"a": values}), out("two", {"a": values})
     assert run_command(["compare", str(one), str(two), "--out", str(one / "page")]) == 2
-    assert "Choose a folder of its own" in capsys.readouterr().err
+    assert "whose files it would mix with or replace" in capsys.readouterr().err
 
 
 def test_pictures_need_the_slide_and_it_is_said_which_is_missing(

@@ -176,6 +176,25 @@ def test_one_given_split_tests_only_its_test_part(train: Run, tmp_path: Path) ->
     assert set(read_scores(tmp_path / "t/attention.parquet").slide_ids) == {f"s{k}" for k in range(16, 22)}
 
 
+@pytest.mark.parametrize(
+    ("parts", "why"),
+    [
+        ({4: "train", 6: "train", 8: "val", 10: "test"}, "bags that '.*f.csv' puts into folds are of one class"),
+        ({4: "train", 6: "val", 8: "test", 11: "test"}, "class 'B' has 1 patients .* that '.*f.csv' puts into folds"),
+        ({4: "train", 6: "train", 8: "val", 9: "val", 11: "test"}, "fold 0 of '.*f.csv': its train part has no bag of"),
+    ],
+)
+def test_what_a_folds_file_leaves_without_a_class_is_mended_in_that_file(
+    train: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str], parts: dict[int, str], why: str
+) -> None:
+    (tmp_path / "f.csv").write_text("patient_id,fold\n" + "".join(f"p{k},{part}\n" for k, part in parts.items()))
+    assert train("--folds-file", tmp_path / "f.csv", "--out", tmp_path / "t") == 2
+    said = capsys.readouterr().err
+    assert re.search(why, said)
+    assert "the folds file" in said
+    assert "fewer folds" not in said
+
+
 def test_a_split_with_a_patient_on_both_sides_is_refused_with_its_id(
     train: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -223,9 +242,11 @@ def test_results_never_go_into_a_run_or_a_store(
     folder: Path, train: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert train("--out", folder / "run" / "t") == 2
-    assert "lies in" in capsys.readouterr().err
+    assert "is in" in capsys.readouterr().err
+    (tmp_path / "s.zarr").mkdir()
+    (tmp_path / "s.zarr/zarr.json").write_text("{}")
     assert train("--out", tmp_path / "s.zarr" / "t") == 2
-    assert "which would be damaged" in capsys.readouterr().err
+    assert "s.zarr', whose files it would mix with" in capsys.readouterr().err
 
 
 def test_settings_of_a_file_are_checked_by_name(train: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -321,7 +342,7 @@ def test_a_prediction_never_replaces_its_models(
     folder: Path, elsewhere: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert predicted(folder, elsewhere / "run", "--overwrite", "--out", folder / "done") == 2
-    assert "whose models are used" in capsys.readouterr().err
+    assert "whose files it would mix with or replace" in capsys.readouterr().err
 
 
 def test_a_folder_that_is_no_training_is_refused(

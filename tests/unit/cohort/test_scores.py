@@ -12,12 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.unit.cohort.exports.conftest import unflushed, write_store
+from tests.unit.cohort.exports.conftest import write_store
 from wsi_features.cohort.scores import SlideScores, read_scores, write_scores
 from wsi_features.errors import ScoreError, ScoreTableError
 from wsi_features.store import FeatureStore
-
-__all__ = ["unflushed"]
 
 COLUMNS = ("attention", "tumour")
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
-import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from tests.unit.store.conftest import Samples
 from wsi_features.cohort.cohort import Cohort
 from wsi_features.cohort.manifest import Manifest, ManifestRow
 from wsi_features.cohort.outputs import Outputs
@@ -22,16 +21,6 @@ TILES = (9, 23, 0, 14, 31, 5, 17, 40, 12, 8, 27, 11, 3)
 BAD = {1: [0, 7], 5: [1]}
 
 
-def _samples() -> Any:
-    path = Path(__file__).parents[1] / "store" / "conftest.py"
-    spec = importlib.util.spec_from_file_location("store_samples", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.Samples
-
-
 def features_of(number: int, tiles: int) -> Any:
     """Columns 0 and 1 are the slide's number and the row, all exact in float16."""
     values = np.ones((tiles, DIM), np.float32)
@@ -41,14 +30,11 @@ def features_of(number: int, tiles: int) -> Any:
 
 def write_cohort(out: Path, tiles: tuple[int, ...] = TILES, *, patients: bool = True, **changed: Any) -> Cohort:
     """The folder of a run whose slides are s0, s1 ... with so many tiles."""
-    samples = _samples()
     rows = []
     for k, n in enumerate(tiles):
         name = f"s{k}"
-        content = samples.content(n, DIM, slide_id=name, fingerprint=f"{k:064x}", **changed)
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(os, "fsync", lambda descriptor: None)  # noqa: ARG005 - flushing is most of the time of tiny stores
-            samples.write(out / "features" / SETS, content, features_of(k, n), bad=[b for b in BAD.get(k, []) if b < n])
+        content = Samples.content(n, DIM, slide_id=name, fingerprint=f"{k:064x}", **changed)
+        Samples.write(out / "features" / SETS, content, features_of(k, n), bad=[b for b in BAD.get(k, []) if b < n])
         patient = f"p{k // 2}" if patients else ""
         whose = {"patient_id": patient, "stain": ("H&E", "Ki-67")[k % 2], "block": f"B{k}" if patients else ""}
         rows.append(ManifestRow(slide_id=name, path=f"/{name}.svs", **whose))

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from tests.unit.store.conftest import Samples
 from wsi_features import mil
 from wsi_features.cohort.cohort import Cohort
 from wsi_features.cohort.keep import write_keep_marks
@@ -19,7 +20,6 @@ from wsi_features.mil.dataset import OTHER_STAIN
 from wsi_features.mil.sampling import shares_of_slides
 from wsi_features.store.archive import pack
 
-from . import conftest
 from .conftest import DIM, SETS, TILES, write_cohort
 
 
@@ -250,9 +250,8 @@ def with_float32(out: Path) -> Cohort:
     """Four slides of which s1 holds float32 that float16 cannot."""
     cohort = write_cohort(out, (6, 4, 5, 3))
     shutil.rmtree(cohort.store("s1").path)
-    samples = conftest._samples()
-    content = samples.content(4, DIM, "float32", slide_id="s1", fingerprint="ab" * 32)
-    samples.write(out / "features" / SETS, content, np.full((4, DIM), 1e5, np.float32))
+    content = Samples.content(4, DIM, "float32", slide_id="s1", fingerprint="ab" * 32)
+    Samples.write(out / "features" / SETS, content, np.full((4, DIM), 1e5, np.float32))
     return cohort
 
 

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.unit.store.conftest import Samples
 from wsi_features.cohort.cohort import Cohort
 from wsi_features.cohort.keep import write_keep_marks
 from wsi_features.cohort.statistics import _Moments
@@ -19,7 +20,6 @@ from wsi_features.store import layout
 from wsi_features.store.archive import pack
 from wsi_features.tiles import TileGrid, TileScale, TileTable, write_tiles
 
-from . import conftest
 from .conftest import DIM, SETS, TILES, write_cohort
 
 
@@ -138,9 +138,8 @@ def test_a_slide_of_a_patient_without_store_has_no_rows(cohort: Cohort) -> None:
 def test_slides_of_other_widths_have_no_common_view(tmp_path: Path) -> None:
     cohort = write_cohort(tmp_path, (4, 0, 6))
     shutil.rmtree(cohort.store("s2").path)
-    samples = conftest._samples()
-    content = samples.content(6, 4, slide_id="s2", fingerprint="ab" * 32)
-    samples.write(tmp_path / "features" / SETS, content, np.ones((6, 4), np.float32))
+    content = Samples.content(6, 4, slide_id="s2", fingerprint="ab" * 32)
+    Samples.write(tmp_path / "features" / SETS, content, np.ones((6, 4), np.float32))
     for view in (cohort.statistics, cohort.lazy_features):
         with pytest.raises(BagError, match="slide 's2' has features of width 4, the others 6"):
             view()

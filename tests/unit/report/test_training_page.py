@@ -96,6 +96,12 @@ def test_every_figure_is_described_in_words_and_the_page_loads_and_runs_nothing(
     assert not page.values("style") + page.values("src")
 
 
+def test_the_rules_of_the_style_sheet_are_not_escaped(grades: TrainingReport) -> None:
+    css = render_training_report(grades).partition("<style>")[2].partition("</style>")[0]
+    assert "tr.whole > *" in css
+    assert "&" not in css
+
+
 def test_lines_differ_by_their_dashes_not_only_by_colour(grades: TrainingReport) -> None:
     css = render_training_report(grades)
     dashes = [re.search(rf"\.line\.l{k} {{[^}}]*?(stroke-dasharray: [^;]*)?;? }}", css) for k in range(7)]

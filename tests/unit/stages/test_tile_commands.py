@@ -20,7 +20,8 @@ from wsi_features.cohort.outputs import Outputs
 from wsi_features.cohort.records import read_record
 from wsi_features.errors import AnnotationError, ArtifactError, CurationError
 from wsi_features.stages.annotation_marks import write_annotation_marks
-from wsi_features.stages.curate import CurateRequest, kept_tiles, thumbnail_of, tile_colours
+from wsi_features.stages.curate import CurateRequest, kept_tiles, tile_colours
+from wsi_features.stages.thumbnails import thumbnail_of
 from wsi_features.store import FeatureStore, find_stores
 from wsi_features.store.archive import pack
 from wsi_features.tissue.shares import area_shares

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, repeat
@@ -114,14 +113,6 @@ class Samples:
     def hidden(folder: Path) -> list[Path]:
         """Work directories left in `folder`."""
         return [path for path in folder.iterdir() if path.name.startswith(".")]
-
-
-@pytest.fixture(autouse=True, scope="session")
-def unflushed() -> Iterator[None]:
-    """Flushing shows only when power fails, and costs these tests most of their time; `test_flush` looks at it."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(os, "fsync", lambda descriptor: None)  # noqa: ARG005 - named as in os
-        yield
 
 
 @pytest.fixture(scope="session")

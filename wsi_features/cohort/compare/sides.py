@@ -64,6 +64,11 @@ class Side:
         """Width of a feature vector."""
         return int(self.features.shape[1])
 
+    @property
+    def encoder(self) -> str:
+        """What made the features, as far as the store or file says it."""
+        return self.made.encoder_name if self.made else str(self.said.get("encoder", self.said.get("encoder_name", "")))
+
 
 def is_store(path: Path) -> bool:
     """Whether a path is named as a store and is one of this program's, finished or not; tiatoolbox names its own alike."""

@@ -89,9 +89,8 @@ def _judged(found: Evidence) -> Compared:
 
 
 def _facts(side: Side) -> Facts:
-    encoder = side.made.encoder_name if side.made else str(side.said.get("encoder", side.said.get("encoder_name", "")))
     invalid = 0 if side.valid is None else int((~side.valid).sum())
-    return Facts(len(side), side.dim, side.dtype, side.layout, side.span, encoder, invalid, side.centred)
+    return Facts(len(side), side.dim, side.dtype, side.layout, side.span, side.encoder, invalid, side.centred)
 
 
 def _pairs(slide_id: str, one: Side, two: Side, tolerance: float) -> tuple[Pairing, bool]:

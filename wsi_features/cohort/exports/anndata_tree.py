@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from wsi_features.cohort.exports.h5 import write_array, write_features
-from wsi_features.cohort.exports.rows import SlideRows
+from wsi_features.cohort.exports.rows import ExportedSlide
 from wsi_features.recipe import Json
 
 
@@ -22,7 +22,7 @@ class Backend(Protocol):
     def array(self, group: Any, name: str, values: npt.NDArray[Any]) -> Any: ...
     def texts(self, group: Any, name: str, values: Sequence[str]) -> Any: ...
     def scalar(self, group: Any, name: str, value: str | float) -> Any: ...
-    def features(self, group: Any, name: str, slide: SlideRows, dtype: str) -> Any: ...
+    def features(self, group: Any, name: str, slide: ExportedSlide, dtype: str) -> Any: ...
 
 
 class H5Backend:
@@ -44,7 +44,7 @@ class H5Backend:
         """One value."""
         return group.create_dataset(name, data=value)
 
-    def features(self, group: Any, name: str, slide: SlideRows, dtype: str) -> Any:
+    def features(self, group: Any, name: str, slide: ExportedSlide, dtype: str) -> Any:
         """(n, dim), block by block."""
         return write_features(group, name, slide, dtype)
 
@@ -69,7 +69,7 @@ class ZarrBackend:
         stored[()] = value
         return stored
 
-    def features(self, group: Any, name: str, slide: SlideRows, dtype: str) -> Any:
+    def features(self, group: Any, name: str, slide: ExportedSlide, dtype: str) -> Any:
         """(n, dim), block by block, in chunks like those of the store, and like those not compressed: a third of the time."""
         chunks = slide.store.features.chunks
         stored = group.create_array(name, shape=(len(slide), slide.dim), dtype=dtype, chunks=chunks, compressors=None)
@@ -78,7 +78,7 @@ class ZarrBackend:
         return stored
 
 
-def write_anndata(root: Any, backend: Backend, slide: SlideRows, names: Sequence[str]) -> None:
+def write_anndata(root: Any, backend: Backend, slide: ExportedSlide, names: Sequence[str]) -> None:
     """`X` of features, whose `names` are (dim,); `obs` of what each tile is, and whose; centres in `obsm["spatial"]`.
 
     That is where scanpy and squidpy look for them. All positions are level-0 pixels. Features are in single precision:
@@ -125,7 +125,7 @@ def write_category(group: Any, backend: Backend, name: str, value: str, rows: in
     group.attrs["column-order"] = [*columns, name]
 
 
-def _observations(slide: SlideRows) -> dict[str, npt.NDArray[Any]]:
+def _observations(slide: ExportedSlide) -> dict[str, npt.NDArray[Any]]:
     """`tile_id` counts the exported tiles from 0, since spatialdata joins it to the index of the shapes."""
     x, y = slide.origins.T
     columns = {name.replace("/", "_"): values[slide.rows] for name, values in slide.store.columns.items()}

@@ -13,7 +13,7 @@ import numpy as np
 
 from wsi_features.cohort.exports.h5 import new_h5, write_array, write_features
 from wsi_features.cohort.exports.ledger import Entry
-from wsi_features.cohort.exports.rows import SlideRows
+from wsi_features.cohort.exports.rows import ExportedSlide
 from wsi_features.cohort.exports.sheets import write_labels
 from wsi_features.cohort.exports.target import Format, Target
 from wsi_features.cohort.exports.tensors import write_tensor
@@ -21,7 +21,7 @@ from wsi_features.cohort.exports.tensors import write_tensor
 _CHUNK_ROWS = 32
 
 
-def _write(slide: SlideRows, to: Target) -> Sequence[Path]:
+def _write(slide: ExportedSlide, to: Target) -> Sequence[Path]:
     """`coords` int32 and `features` float32 without attributes, the same features as a tensor, and the patches."""
     name = slide.slide_id
     features, tensor = to.folder / "h5_files" / f"{name}.h5", to.folder / "pt_files" / f"{name}.pt"
@@ -34,7 +34,7 @@ def _write(slide: SlideRows, to: Target) -> Sequence[Path]:
     return features, tensor, patches
 
 
-def _write_patches(path: Path, slide: SlideRows) -> None:
+def _write_patches(path: Path, slide: ExportedSlide) -> None:
     """Positions int64, with the footprint in pixels of level 0: exact, whatever level the tiles were read from."""
     about: dict[str, object] = {"patch_size": int(slide.made.span), "patch_level": 0, "downsample": (1.0, 1.0)}
     if slide.made.knows("slide_size"):

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from wsi_features.cohort.exports.ledger import Entry
-from wsi_features.cohort.exports.rows import SlideRows
+from wsi_features.cohort.exports.rows import ExportedSlide
 from wsi_features.cohort.exports.sheets import write_sheet
 from wsi_features.cohort.exports.target import Format, Target
 from wsi_features.cohort.exports.tensors import write_tensor
@@ -19,7 +19,7 @@ from wsi_features.files import write_json
 _COLUMNS = ("origin", "embeddings", "target", "split", "wsi_id")
 
 
-def _write(slide: SlideRows, to: Target) -> Sequence[Path]:
+def _write(slide: ExportedSlide, to: Target) -> Sequence[Path]:
     path = to.folder / "embeddings" / f"{slide.slide_id}.pt"
     write_tensor(path, slide)
     return (path,)

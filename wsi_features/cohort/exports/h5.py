@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from wsi_features.cohort.exports.rows import SlideRows
+from wsi_features.cohort.exports.rows import ExportedSlide
 from wsi_features.files import replacing
 
 
@@ -23,7 +23,7 @@ def new_h5(path: Path) -> Iterator[Any]:
         yield file
 
 
-def write_features(file: Any, key: str, slide: SlideRows, dtype: str, chunk_rows: int | None = None) -> Any:
+def write_features(file: Any, key: str, slide: ExportedSlide, dtype: str, chunk_rows: int | None = None) -> Any:
     """The features (n, dim) of a slide as the dataset `key`.
 
     With `chunk_rows` it is chunked and may grow, as the writers of CLAM and TRIDENT leave theirs; else in one piece.

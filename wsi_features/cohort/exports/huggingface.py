@@ -13,13 +13,13 @@ from pathlib import Path
 import numpy as np
 
 from wsi_features.cohort.exports.ledger import Entry
-from wsi_features.cohort.exports.rows import SlideRows
+from wsi_features.cohort.exports.rows import ExportedSlide
 from wsi_features.cohort.exports.sheets import write_sheet
 from wsi_features.cohort.exports.target import Format, Target
 from wsi_features.files import replacing, write_text
 
 
-def _write(slide: SlideRows, to: Target) -> Sequence[Path]:
+def _write(slide: ExportedSlide, to: Target) -> Sequence[Path]:
     """A row group a block; the folder `data` is where `load_dataset` looks.
 
     Not compressed: features in half precision become no smaller, and take three times as long (measured).

@@ -13,16 +13,16 @@ import numpy as np
 
 from wsi_features.cohort.exports.h5 import new_h5, write_array, write_features
 from wsi_features.cohort.exports.ledger import Entry
-from wsi_features.cohort.exports.rows import SlideRows
+from wsi_features.cohort.exports.rows import ExportedSlide
 from wsi_features.cohort.exports.sheets import write_sheet
 from wsi_features.cohort.exports.target import Format, Target
 
 
-def _about(slide: SlideRows) -> dict[str, object]:
+def _about(slide: ExportedSlide) -> dict[str, object]:
     return {f"wsi_features_{name}": value for name, value in slide.about().items()}
 
 
-def _write(slide: SlideRows, to: Target) -> Sequence[Path]:
+def _write(slide: ExportedSlide, to: Target) -> Sequence[Path]:
     path = to.folder / "patch_features" / f"{slide.slide_id}.h5"
     with new_h5(path) as file:
         write_features(file, "features", slide, "float32").attrs.update(_about(slide))
@@ -31,7 +31,7 @@ def _write(slide: SlideRows, to: Target) -> Sequence[Path]:
     return (path,)
 
 
-def _write_pooled(slide: SlideRows, to: Target) -> Sequence[Path]:
+def _write_pooled(slide: ExportedSlide, to: Target) -> Sequence[Path]:
     path = to.folder / "slide_features" / f"{slide.slide_id}.h5"
     with new_h5(path) as file:
         write_array(file, "features", slide.mean()[np.newaxis]).attrs.update(_about(slide))

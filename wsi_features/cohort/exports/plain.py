@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from wsi_features.cohort.exports.rows import SlideRows
+from wsi_features.cohort.exports.rows import ExportedSlide
 from wsi_features.cohort.exports.target import Format, Target
 from wsi_features.cohort.exports.tensors import mapped, save
 from wsi_features.files import replacing, write_json
@@ -17,7 +17,7 @@ from wsi_features.files import replacing, write_json
 _SAFETENSORS = {"float16": "F16", "float32": "F32", "int64": "I64"}
 
 
-def _write_pt(slide: SlideRows, to: Target) -> Sequence[Path]:
+def _write_pt(slide: ExportedSlide, to: Target) -> Sequence[Path]:
     """A dict: `features` (n, dim), `coords` int64 (n, 2), and what is known of them."""
     import torch
 
@@ -27,7 +27,7 @@ def _write_pt(slide: SlideRows, to: Target) -> Sequence[Path]:
     return (path,)
 
 
-def _write_npy(slide: SlideRows, to: Target) -> Sequence[Path]:
+def _write_npy(slide: ExportedSlide, to: Target) -> Sequence[Path]:
     """`ID.npy`, `ID.coords.npy` and, in words, `ID.json`."""
     features, coords, about = (to.folder / f"{slide.slide_id}{end}" for end in (".npy", ".coords.npy", ".json"))
     with replacing(features) as temporary, temporary.open("wb") as file:
@@ -41,7 +41,7 @@ def _write_npy(slide: SlideRows, to: Target) -> Sequence[Path]:
     return features, coords, about
 
 
-def _write_safetensors(slide: SlideRows, to: Target) -> Sequence[Path]:
+def _write_safetensors(slide: ExportedSlide, to: Target) -> Sequence[Path]:
     """`features` and `coords`, with what is known of them as metadata; the format is eight bytes, JSON, raw values."""
     path, kind = to.folder / f"{slide.slide_id}.safetensors", slide.store.features.dtype
     end = len(slide) * slide.dim * kind.itemsize
@@ -65,7 +65,7 @@ def _write_safetensors(slide: SlideRows, to: Target) -> Sequence[Path]:
     return (path,)
 
 
-def _write_csv(slide: SlideRows, to: Target) -> Sequence[Path]:
+def _write_csv(slide: ExportedSlide, to: Target) -> Sequence[Path]:
     """One row a tile: slide_id, x, y, f0, f1 and so on; numbers have as many digits as they need to come back equal."""
     import pyarrow as pa
     from pyarrow import csv

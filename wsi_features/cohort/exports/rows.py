@@ -35,7 +35,7 @@ class Tissues:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class SlideRows:
+class ExportedSlide:
     """The rows (n,) of `store`, in raster order, that an export takes: valid tiles only.
 
     `whose` holds patient_id, stain and block as far as the manifest has them. `tissues` is None where nobody asked for
@@ -50,7 +50,7 @@ class SlideRows:
     @classmethod
     def of(
         cls, store: FeatureStore, wanted: npt.NDArray[np.bool_] | None = None, whose: dict[str, str] | None = None
-    ) -> SlideRows:
+    ) -> ExportedSlide:
         """All valid rows of a store, or those of them that are `wanted` (n,)."""
         chosen = store.valid if wanted is None else store.valid & wanted
         return cls(store, np.flatnonzero(chosen), whose or {})

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from wsi_features.cohort.exports.labels import Labels
 from wsi_features.cohort.exports.ledger import Entry
-from wsi_features.files import write_text
+from wsi_features.files import csv_text, write_text
 
 
 def write_sheet(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Write it whole or not at all; with tabs where its name ends in .tsv."""
-    text = io.StringIO()
-    writer = csv.writer(text, delimiter="\t" if path.suffix == ".tsv" else ",", lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
-    write_text(path, text.getvalue())
+    write_text(path, csv_text([header, *rows], "\t" if path.suffix == ".tsv" else ","))
 
 
 def write_labels(path: Path, header: Sequence[str], slides: Sequence[Entry], labels: Labels) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from wsi_features.cohort.exports.ledger import Entry
-from wsi_features.cohort.exports.rows import SlideRows
+from wsi_features.cohort.exports.rows import ExportedSlide
 from wsi_features.cohort.exports.sheets import write_labels
 from wsi_features.cohort.exports.target import Format, Target
 from wsi_features.cohort.exports.tensors import write_tensor
@@ -20,7 +20,7 @@ from wsi_features.files import replacing, write_json
 from wsi_features.recipe import Json
 
 
-def _write(slide: SlideRows, to: Target) -> Sequence[Path]:
+def _write(slide: ExportedSlide, to: Target) -> Sequence[Path]:
     bag, index = to.folder / f"{slide.slide_id}.pt", to.folder / f"{slide.slide_id}.index.npz"
     write_tensor(bag, slide)
     with replacing(index) as temporary, temporary.open("wb") as file:
@@ -29,7 +29,7 @@ def _write(slide: SlideRows, to: Target) -> Sequence[Path]:
     return bag, index
 
 
-def _write_config(slide: SlideRows, to: Target) -> None:
+def _write_config(slide: ExportedSlide, to: Target) -> None:
     """How the bags were made: the same for all slides of a feature set, so each may write it."""
     made = slide.made
     method = made.stain.get("method", "none") if made.knows("stain") else "none"

@@ -18,7 +18,7 @@ import numpy as np
 
 from wsi_features.cohort.exports.anndata_tree import ZarrBackend, write_anndata, write_category, write_dict
 from wsi_features.cohort.exports.folders import replacing_folder
-from wsi_features.cohort.exports.rows import SlideRows
+from wsi_features.cohort.exports.rows import ExportedSlide
 from wsi_features.cohort.exports.target import Format, Target
 from wsi_features.recipe import Json
 
@@ -32,7 +32,7 @@ _IDENTITY = {
 _TABLE = {"region": _TILES, "region_key": "library_id", "instance_key": "tile_id"}
 
 
-def _write(slide: SlideRows, to: Target) -> Sequence[Path]:
+def _write(slide: ExportedSlide, to: Target) -> Sequence[Path]:
     import zarr
 
     path = to.folder / f"{slide.slide_id}.zarr"
@@ -56,7 +56,7 @@ def _quietly() -> Iterator[None]:
         yield
 
 
-def _about(slide: SlideRows) -> Json:
+def _about(slide: ExportedSlide) -> Json:
     """The attributes of the whole: of the slide what the store knows, and how its tiles were cut."""
     made = slide.made
     spec: Json = {"height": made.tile_px, "width": made.tile_px, "base_level": 0}
@@ -85,7 +85,7 @@ def _about(slide: SlideRows) -> Json:
     return about
 
 
-def _write_table(group: Any, slide: SlideRows) -> None:
+def _write_table(group: Any, slide: ExportedSlide) -> None:
     """Features are named by their number alone: LazySlide colours tiles by such names."""
     backend = ZarrBackend()
     write_anndata(group, backend, slide, [str(k) for k in range(slide.dim)])
@@ -94,7 +94,7 @@ def _write_table(group: Any, slide: SlideRows) -> None:
     group.attrs.update({"spatialdata-encoding-type": "ngff:regions_table", "version": "0.2", **_TABLE})
 
 
-def _shapes(slide: SlideRows) -> Iterator[tuple[str, dict[str, Any]]]:
+def _shapes(slide: ExportedSlide) -> Iterator[tuple[str, dict[str, Any]]]:
     """The columns of the tiles, and of the pieces of tissue where these are known; geometry as well-known binary."""
     x, y = (np.ascontiguousarray(values) for values in slide.origins.T)
     squares = [_square(left, top, int(slide.made.span)) for left, top in slide.origins.tolist()]

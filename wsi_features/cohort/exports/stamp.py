@@ -14,21 +14,21 @@ import numpy as np
 
 from wsi_features.cohort.exports.h5 import new_h5, write_array, write_features
 from wsi_features.cohort.exports.ledger import Entry
-from wsi_features.cohort.exports.rows import SlideRows
+from wsi_features.cohort.exports.rows import ExportedSlide
 from wsi_features.cohort.exports.sheets import write_sheet
 from wsi_features.cohort.exports.target import Format, Target
 
 
-def _folder(slide: SlideRows, to: Target) -> Path:
+def _folder(slide: ExportedSlide, to: Target) -> Path:
     return to.folder / f"{to.encoder}-{slide.store.path.parent.name.rpartition('__')[2]}"
 
 
-def _about(slide: SlideRows) -> dict[str, Any]:
+def _about(slide: ExportedSlide) -> dict[str, Any]:
     own = {f"wsi_features_{name}": value for name, value in slide.about().items() if isinstance(value, str)}
     return {"code_hash": slide.store.fingerprint, **own}
 
 
-def _write(slide: SlideRows, to: Target) -> Sequence[Path]:
+def _write(slide: ExportedSlide, to: Target) -> Sequence[Path]:
     """Positions are corners: level-0 pixels times the true microns per pixel."""
     made, path = slide.made, _folder(slide, to) / f"{slide.slide_id}.h5"
     with new_h5(path) as file:
@@ -47,7 +47,7 @@ def _write(slide: SlideRows, to: Target) -> Sequence[Path]:
     return (path,)
 
 
-def _write_pooled(slide: SlideRows, to: Target) -> Sequence[Path]:
+def _write_pooled(slide: ExportedSlide, to: Target) -> Sequence[Path]:
     folder = _folder(slide, to)
     path = folder.with_name(f"mean-{folder.name}") / f"{slide.slide_id}.h5"
     with new_h5(path) as file:

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from wsi_features.cohort.exports.labels import Labels
 from wsi_features.cohort.exports.ledger import Entry
-from wsi_features.cohort.exports.rows import SlideRows
+from wsi_features.cohort.exports.rows import ExportedSlide
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class Target:
 class SlideWriter(Protocol):
     """Writes the files of one slide, each complete or absent, and gives their paths."""
 
-    def __call__(self, slide: SlideRows, to: Target, /) -> Sequence[Path]: ...
+    def __call__(self, slide: ExportedSlide, to: Target, /) -> Sequence[Path]: ...
 
 
 Finish = Callable[[Sequence[Entry], Target], Sequence[str]]

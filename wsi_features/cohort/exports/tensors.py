@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from wsi_features.cohort.exports.rows import SlideRows
+from wsi_features.cohort.exports.rows import ExportedSlide
 from wsi_features.files import replacing
 
 if TYPE_CHECKING:
     import torch
 
 
-def write_tensor(path: Path, slide: SlideRows, dtype: npt.DTypeLike = np.float32) -> None:
+def write_tensor(path: Path, slide: ExportedSlide, dtype: npt.DTypeLike = np.float32) -> None:
     """The features (n, dim) of a slide as one tensor."""
     with mapped(path, slide, dtype) as tensor:
         save(path, tensor)
@@ -36,7 +36,7 @@ def save(path: Path, content: Any) -> None:
 
 
 @contextmanager
-def mapped(path: Path, slide: SlideRows, dtype: npt.DTypeLike | None = None) -> Iterator[torch.Tensor]:
+def mapped(path: Path, slide: ExportedSlide, dtype: npt.DTypeLike | None = None) -> Iterator[torch.Tensor]:
     """The features (n, dim) as a tensor that lies in a nameless file on the disk of `path`."""
     import torch
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from wsi_features.cohort.exports.h5 import new_h5, write_array, write_features
-from wsi_features.cohort.exports.rows import SlideRows
+from wsi_features.cohort.exports.rows import ExportedSlide
 from wsi_features.cohort.exports.target import Format, Target
 from wsi_features.store import Provenance
 
@@ -36,7 +36,7 @@ def job_folder(made: Provenance) -> str:
     return f"{magnification(_asked(made)):g}x_{made.tile_px}px_{_overlap(made)}px_overlap"
 
 
-def about_coords(slide: SlideRows) -> dict[str, Any]:
+def about_coords(slide: ExportedSlide) -> dict[str, Any]:
     """The attributes of `coords`."""
     made = slide.made
     native = next((times for mpp, times in _FINEST.items() if made.mpp_native < mpp), 1)
@@ -65,12 +65,12 @@ def _overlap(made: Provenance) -> int:
     return max(0, round((1 - made.step / made.span) * made.tile_px))
 
 
-def _about_features(slide: SlideRows, encoder: str) -> dict[str, Any]:
+def _about_features(slide: ExportedSlide, encoder: str) -> dict[str, Any]:
     own = {f"wsi_features_{name}": value for name, value in slide.about().items() if isinstance(value, str)}
     return {"name": slide.slide_id, "savetodir": "None", "encoder": encoder, **own}
 
 
-def _write(slide: SlideRows, to: Target) -> Sequence[Path]:
+def _write(slide: ExportedSlide, to: Target) -> Sequence[Path]:
     job, about = to.folder / job_folder(slide.made), about_coords(slide)
     patches = job / "patches" / f"{slide.slide_id}_patches.h5"
     features = job / f"features_{to.encoder}" / f"{slide.slide_id}.h5"
@@ -83,7 +83,7 @@ def _write(slide: SlideRows, to: Target) -> Sequence[Path]:
     return patches, features
 
 
-def _write_pooled(slide: SlideRows, to: Target) -> Sequence[Path]:
+def _write_pooled(slide: ExportedSlide, to: Target) -> Sequence[Path]:
     """`features` (dim,) and `coords` without axes of length 1: (n, 2), and (2,) of a slide with one tile."""
     job = to.folder / job_folder(slide.made)
     path = job / f"slide_features_mean-{to.encoder}" / f"{slide.slide_id}.h5"

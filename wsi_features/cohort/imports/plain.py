@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from wsi_features.cohort.imports.foreign import StoredRows
-from wsi_features.errors import ImportedFileError
+from wsi_features.errors import ImportedFileError, one_line
 from wsi_features.files import read_json
 from wsi_features.recipe import Json
 
@@ -57,7 +57,7 @@ def plain_features(slide_id: str, path: Path) -> PlainFeatures:
         made = PlainFeatures(path.suffix[1:], (path,), features, dtypes.get("features", str(features.dtype)), positions)
         return made if positions is not None else _beside(path, made)
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        raise ImportedFileError.unreadable(slide_id, str(path), str(error).splitlines()[0]) from error
+        raise ImportedFileError.unreadable(slide_id, str(path), one_line(error)) from error
 
 
 def _npy(path: Path) -> PlainFeatures:

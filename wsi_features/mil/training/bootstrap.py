@@ -33,7 +33,8 @@ def resampled_counts(
 def intervals(metrics: dict[str, Metric], counts: Doubles, patients: int) -> dict[str, Interval]:
     """Each metric of all bags, with the middle 95 % of its resamples (percentiles)."""
     once = np.ones((1, counts.shape[1]))
-    return {name: _interval(float(metric(once)[0]), metric(counts), patients) for name, metric in metrics.items()}
+    values = {name: float(metric(once)[0]) for name, metric in metrics.items()}
+    return {name: _interval(values[name], metric(counts), patients) for name, metric in metrics.items()}
 
 
 def _interval(value: float, resampled: Doubles, patients: int) -> Interval:

@@ -12,7 +12,7 @@ from wsi_features.mil.splits import Split, k_folds
 from wsi_features.mil.table import PATIENT, SLIDE, Table
 from wsi_features.mil.training.bootstrap import intervals, resampled_counts
 from wsi_features.mil.training.checks import refuse_labels, refuse_parts
-from wsi_features.mil.training.contract import FeatureContract
+from wsi_features.mil.training.contract import contract_of
 from wsi_features.mil.training.evaluation import device_of, network_of, outputs_of
 from wsi_features.mil.training.fitting import Fold, fitted_network
 from wsi_features.mil.training.held import HeldBags
@@ -65,7 +65,7 @@ def cross_validated_on(
     `patients` names the patient of each bag. Raises TrainingError, StoreError.
     """
     place = device_of(device)
-    features = FeatureContract.of(dataset)
+    features = contract_of(dataset)
     bags = HeldBags.of(dataset, None if memory_gib is None else int(memory_gib * 2**30))
     folds = []
     for number, split in enumerate(splits):
@@ -91,13 +91,17 @@ def checked_folds(
     recipe: TrainingRecipe,
     groups: dict[str, tuple[str, ...]],
     given: Sequence[Split] | None = None,
+    file: str = "",
 ) -> Sequence[Split]:
-    """The folds, with what each must have to be learned from. Raises TrainingError and SplitError."""
-    refuse_labels(dataset, list(groups.values()), recipe.folds if given is None else 2)
+    """The folds, those `given` in a `file` or drawn, with what each must have to be learned from.
+
+    Raises TrainingError and SplitError.
+    """
+    refuse_labels(dataset, list(groups.values()), recipe.folds if given is None else 2, file)
     splits = given or k_folds(list(groups.values()), recipe.folds, dataset.strata(), recipe.seed)
     for number, split in enumerate(splits):
         split.refuse_leaks(dataset.ids, **groups)
-        refuse_parts(dataset, number, split)
+        refuse_parts(dataset, number, split, file)
     return splits
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 Items = npt.NDArray[np.int64]
 Told = Callable[[Epoch], None]
+
+_CUBLAS = r"(?s).*CUBLAS_WORKSPACE_CONFIG"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -94,12 +97,18 @@ def numbers_of(network: BagNetwork) -> FittedModel:
 
 @contextmanager
 def _own_random_numbers(fold: Fold) -> Iterator[None]:
-    """Seeded here, and afterwards as before: other random numbers of the program go on undisturbed."""
+    """Seeded here, and afterwards as before: other random numbers of the program go on undisturbed.
+
+    torch warns that cuBLAS repeats its results only with CUBLAS_WORKSPACE_CONFIG, which holds where several streams share a
+    workspace (cuBLAS manual, "Results reproducibility"). One fold is fitted on one stream, so that warning is not shown; the
+    environment of the program, which cuBLAS has read by then, stays as it is.
+    """
     import torch
 
     devices = [torch.cuda.current_device()] if fold.device.type == "cuda" else []
     before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
-    with torch.random.fork_rng(devices=devices):
+    with torch.random.fork_rng(devices=devices), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=_CUBLAS, category=UserWarning)
         torch.manual_seed(fold.seed)
         torch.use_deterministic_algorithms(True, warn_only=True)
         try:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -103,13 +104,13 @@ class HeldBags:
         """Of all tiles of bag number `item`."""
         return _joined([self.moments[slide.slide_id] for slide in self.data.bags[item].slides if slide.used])
 
-    def bag_mean(self, item: int) -> Doubles:
-        """What the linear probe sees of bag number `item` (d,): the mean of its tiles, or of its segments' means."""
-        means = [
-            _joined([self.moments[slide.slide_id] for slide in part.slides if slide.used]).mean
-            for part in self.segments(item)
-        ]
-        return np.asarray(np.mean(means, axis=0))
+    @cached_property
+    def bag_means(self) -> Doubles:
+        """What the linear probe sees of each bag (bags, d): the mean of its tiles, or of its segments' means."""
+        return np.stack([np.mean([self._mean(part) for part in self.segments(k)], axis=0) for k in range(len(self))])
+
+    def _mean(self, part: BagSlides) -> Doubles:
+        return _joined([self.moments[slide.slide_id] for slide in part.slides if slide.used]).mean
 
     def standard(self, items: npt.NDArray[np.int64]) -> tuple[Doubles, Doubles]:
         """Mean and deviation (d,) of the features of some bags, in which each bag counts the same. A deviation is never 0."""

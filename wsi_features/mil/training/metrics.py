@@ -90,7 +90,7 @@ def _of_classes(
     names: Sequence[str], label: npt.NDArray[np.int64], output: Doubles, fold: npt.NDArray[np.int64]
 ) -> dict[str, Metric]:
     several = len(names) > 2
-    one_vs_rest = {k: auc(label == k, output[:, k], fold) for k in (range(len(names)) if several else (1,))}
+    one_vs_rest = {k: _once(auc(label == k, output[:, k], fold)) for k in (range(len(names)) if several else (1,))}
     cells = np.zeros((len(label), len(names) ** 2))
     cells[np.arange(len(label)), label * len(names) + output.argmax(axis=1)] = 1
 
@@ -118,7 +118,7 @@ def _of_classes(
 def _of_columns(names: Sequence[str], target: Doubles, output: Doubles) -> dict[str, Metric]:
     kinds = {"r2": _r2, "pearson": _pearson, "spearman": _spearman, "mae": _mae}
     of_each = {
-        f"{kind}:{name}": _bound(function, target[:, k], output[:, k])
+        f"{kind}:{name}": _once(_bound(function, target[:, k], output[:, k]))
         for kind, function in kinds.items()
         for k, name in enumerate(names)
     }
@@ -132,6 +132,18 @@ def _of_columns(names: Sequence[str], target: Doubles, output: Doubles) -> dict[
 
 def _bound(function: Callable[[Doubles, Doubles, Doubles], Doubles], target: Doubles, output: Doubles) -> Metric:
     return lambda counts: function(counts, target, output)
+
+
+def _once(metric: Metric) -> Metric:
+    """The same, not computed again for the counts that it was last asked for: a part's values are of the mean too."""
+    last: list[tuple[Doubles, Doubles]] = []
+
+    def value(counts: Doubles) -> Doubles:
+        if not last or last[0][0] is not counts:
+            last[:] = [(counts, metric(counts))]
+        return last[0][1]
+
+    return value
 
 
 def _r2(counts: Doubles, target: Doubles, output: Doubles) -> Doubles:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from wsi_features.errors import TrainingError
 from wsi_features.mil.dataset import BagDataset
+from wsi_features.mil.training.contract import refuse_other_features
 from wsi_features.mil.training.evaluation import device_of, network_of, outputs_of
 from wsi_features.mil.training.held import HeldBags
 from wsi_features.mil.training.results import CrossValidation, Device, Prediction, Trained
@@ -12,7 +13,7 @@ from wsi_features.mil.training.results import CrossValidation, Device, Predictio
 def predicted(trained: Trained, dataset: BagDataset, *, device: Device = "auto") -> tuple[Prediction, ...]:
     """The mean of the folds' outputs for each bag, in order. All tiles of a bag are used; labels may be absent.
 
-    Raises TrainingError naming a slide whose features are of another encoder, width, tiling or stain, and StoreError.
+    Raises TrainingError naming a slide whose features are of another encoder, width, tiling, stain (method or target) or recipe, and StoreError.
     """
     refuse_other_bags(trained, dataset)
     bags = HeldBags.unread(dataset)
@@ -29,4 +30,4 @@ def refuse_other_bags(result: Trained | CrossValidation, dataset: BagDataset) ->
     """Raise TrainingError where a model is not for these features, or patients are fused otherwise."""
     if result.late != dataset.recipe.late:
         raise TrainingError.other_unit(late=result.late)
-    result.features.refuse_others(dataset)
+    refuse_other_features(result.features, dataset)

@@ -25,7 +25,7 @@ Doubles = npt.NDArray[np.float64]
 
 def fitted_probe(bags: HeldBags, fold: Fold, told: Told) -> Fitted:
     """The probe of the strength with the lowest loss on the validation part."""
-    means = np.stack([bags.bag_mean(k) for k in range(len(bags))])
+    means = bags.bag_means
     center, deviation = np.zeros(bags.data.dim), np.ones(bags.data.dim)
     if fold.recipe.standardise:
         trained = means[fold.split.train]

@@ -8,9 +8,9 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from wsi_features.mil.contract import FeatureContract
 from wsi_features.mil.labels import Task
 from wsi_features.mil.splits import Split
-from wsi_features.mil.training.contract import FeatureContract
 from wsi_features.mil.training.recipe import TrainingRecipe
 
 Device = Literal["auto", "cpu", "cuda"]

@@ -14,8 +14,8 @@ from pydantic import BaseModel, ConfigDict
 
 from wsi_features.errors import TrainingError, one_line
 from wsi_features.files import read_json, write_bytes, write_json
+from wsi_features.mil.contract import FeatureContract
 from wsi_features.mil.labels import Task
-from wsi_features.mil.training.contract import FeatureContract
 from wsi_features.mil.training.recipe import TrainingRecipe
 from wsi_features.mil.training.results import FittedModel, Trained
 from wsi_features.recipe import digest

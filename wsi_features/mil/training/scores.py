@@ -17,7 +17,6 @@ from wsi_features.mil.training.held import HeldBags
 from wsi_features.mil.training.metrics import ranks
 from wsi_features.mil.training.predicting import refuse_other_bags
 from wsi_features.mil.training.results import CrossValidation, Device, FittedModel, Trained
-from wsi_features.store import FeatureStore
 
 ATTENTION, RANK = "attention", "attention_rank"
 
@@ -72,4 +71,4 @@ def _of_slides(part: BagSlides, columns: tuple[str, ...], table: npt.NDArray[np.
         if slide.used:
             values = table[start : start + slide.used]
             start += slide.used
-            yield SlideScores(slide.slide_id, slide.rows, columns, values, FeatureStore.open(slide.path).fingerprint)
+            yield SlideScores(slide.slide_id, slide.rows, columns, values, slide.fingerprint)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from wsi_features.errors import CoordinatesError
+from wsi_features.errors import CoordinatesError, one_line
 from wsi_features.tiles.sources.tile_list import F64, TileList
 
 _CENTRE = {"pxl_col_in_fullres": "x", "pxl_row_in_fullres": "y"}
@@ -98,7 +98,7 @@ def _parquet(slide_id: str, path: Path) -> Columns:
     try:
         table = pq.ParquetFile(path).read()
     except (pa.ArrowException, OSError) as error:
-        raise CoordinatesError.unreadable(slide_id, str(path), str(error).splitlines()[0]) from error
+        raise CoordinatesError.unreadable(slide_id, str(path), one_line(error)) from error
     return {name: _arrow_column(table[name]) for name in table.column_names if not name.startswith("__index_level")}
 
 

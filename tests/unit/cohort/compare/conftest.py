@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from tests.unit.store.conftest import Samples
 from wsi_features.cohort.compare.sides import Side
 from wsi_features.cohort.compare.slide import Compared, compared
 from wsi_features.geometry import Mpp, SlidePx
@@ -20,13 +20,6 @@ SPAN, NATIVE, DIM = 508, 0.2521, 24
 ACROSS, DOWN = 14, 9
 
 Values = npt.NDArray[Any]
-
-
-@pytest.fixture(autouse=True, scope="session")
-def unflushed() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(os, "fsync", lambda descriptor: None)  # noqa: ARG005 - named as in os
-        yield
 
 
 def places() -> Values:
@@ -69,13 +62,15 @@ def judge() -> Callable[..., Compared]:
 
 
 def provenance(**fields: Any) -> Provenance:
-    about: dict[str, Any] = {"recipes": {}, "fingerprints": {}, "versions": {"numpy": "2"}, "slide_properties": {}}
-    about |= {"slide_id": "s1", "slide_fingerprint": "cd" * 32, "fingerprint": "ab" * 32, "weights_sha256": ""}
-    about |= {"mpp_native": Mpp(NATIVE), "mpp_asked": Mpp(0.5), "mpp_effective": Mpp(SPAN * NATIVE / 256)}
-    about |= {"tile_px": 256, "span": SlidePx(SPAN), "step": SlidePx(SPAN), "level": 0, "level_downsample": 1.0}
-    about |= {"resize": 256 / SPAN, "slide_size": (20_000, 15_000), "encoder": {"name": "tiny"}, "licence": "CC0"}
-    about |= {"precision": "fp32", "stain": {"method": "none"}, "device": "cpu", "mpp_source": "aperio.MPP"}
-    return Provenance(**(about | {"status": "ok"} | fields))
+    about: dict[str, Any] = {"mpp_native": Mpp(NATIVE), "mpp_effective": Mpp(SPAN * NATIVE / 256)}
+    about |= {"span": SlidePx(SPAN), "step": SlidePx(SPAN), "level": 0, "level_downsample": 1.0, "resize": 256 / SPAN}
+    about |= {
+        "slide_size": (20_000, 15_000),
+        "precision": "fp32",
+        "encoder": {"name": "tiny"},
+        "versions": {"numpy": "2"},
+    }
+    return Samples.provenance(len(CORNERS), **(about | fields))
 
 
 def written(path: Path, values: Values, bad: int | None = None, **fields: Any) -> FeatureStore:

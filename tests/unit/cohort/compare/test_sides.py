@@ -13,7 +13,7 @@ from wsi_features.cohort.compare.collections import collection
 from wsi_features.cohort.compare.sides import Reading, opened_side
 from wsi_features.cohort.compare.slide import Compared, compared
 from wsi_features.cohort.exports.formats import FORMATS
-from wsi_features.cohort.exports.rows import SlideRows
+from wsi_features.cohort.exports.rows import ExportedSlide
 from wsi_features.cohort.exports.target import Target
 from wsi_features.errors import ImportedError, ImportedFileError, OutputError, StoreError
 from wsi_features.recipe import Json
@@ -33,7 +33,7 @@ def against(store: Path, file: Path, **reading: Any) -> Compared:
 )
 def test_what_is_exported_compares_as_the_same(tmp_path: Path, features: Values, layout: str, dtype: str) -> None:
     store = written(tmp_path / "a__b__c__0123abcd/s1.zarr", features.astype(dtype), bad=5)
-    FORMATS[layout].write(SlideRows.of(store), Target(tmp_path / "x", "tiny"))
+    FORMATS[layout].write(ExportedSlide.of(store), Target(tmp_path / "x", "tiny"))
     (path,) = collection(tmp_path / "x").paths.values()
     found = against(store.path, path)
     rounds = layout == "stamp" and dtype == "float32"

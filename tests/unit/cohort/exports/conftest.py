@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from tests.unit.store.conftest import Samples
 from wsi_features.cohort.manifest import Manifest, ManifestRow
 from wsi_features.cohort.outputs import Outputs
 from wsi_features.cohort.records import SlideResult, write_record
@@ -25,34 +25,24 @@ BAD = {"first": [5]}
 
 
 def provenance(slide_id: str, n: int) -> Provenance:
-    fields: dict[str, Any] = {
-        "slide_id": slide_id,
-        "slide_fingerprint": "cd" * 32,
-        "fingerprint": (slide_id.encode().hex() + "ab" * 32)[:64],
-        "status": "ok" if n else "empty",
-        "mpp_native": Mpp(NATIVE),
-        "mpp_source": "aperio.MPP",
-        "mpp_asked": Mpp(0.5),
-        "mpp_effective": Mpp(SPAN * NATIVE / 256),
-        "tile_px": 256,
-        "span": SlidePx(SPAN),
-        "step": SlidePx(STEP),
-        "level": 0,
-        "level_downsample": 1.0,
-        "resize": 256 / SPAN,
-        "slide_size": (4000, 3001),
-        "encoder": {"name": "tiny", "dim": DIM},
-        "weights_sha256": "ef" * 32,
-        "licence": "CC-BY-NC-4.0",
-        "precision": "fp16",
-        "stain": {"method": "macenko"},
-        "recipes": {},
-        "fingerprints": {"tissue": "12" * 32},
-        "versions": {},
-        "device": "cpu",
-        "slide_properties": {},
-    }
-    return Provenance(**fields)
+    return Samples.provenance(
+        n,
+        slide_id=slide_id,
+        fingerprint=(slide_id.encode().hex() + "ab" * 32)[:64],
+        mpp_native=Mpp(NATIVE),
+        mpp_effective=Mpp(SPAN * NATIVE / 256),
+        span=SlidePx(SPAN),
+        step=SlidePx(STEP),
+        level=0,
+        level_downsample=1.0,
+        resize=256 / SPAN,
+        slide_size=(4000, 3001),
+        encoder={"name": "tiny", "dim": DIM},
+        weights_sha256="ef" * 32,
+        licence="CC-BY-NC-4.0",
+        stain={"method": "macenko"},
+        fingerprints={"tissue": "12" * 32},
+    )
 
 
 def write_store(path: Path, n: int, bad: list[int], dtype: Any = "float16", **changed: Any) -> Path:
@@ -68,13 +58,6 @@ def write_store(path: Path, n: int, bad: list[int], dtype: Any = "float16", **ch
     with StoreWriter(path, content) as writer:
         writer.append(features, ~np.isin(rows, bad))
         return writer.commit([(row, "missing") for row in bad])
-
-
-@pytest.fixture(autouse=True, scope="session")
-def unflushed() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(os, "fsync", lambda descriptor: None)  # noqa: ARG005 - named as in os
-        yield
 
 
 @pytest.fixture(scope="session")

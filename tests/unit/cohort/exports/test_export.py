@@ -14,10 +14,10 @@ from wsi_features.cohort.cohort import Cohort
 from wsi_features.cohort.exports import plain
 from wsi_features.cohort.exports.labels import Label, read_labels
 from wsi_features.cohort.exports.ledger import LEDGER, read_ledger
-from wsi_features.cohort.exports.rows import SlideRows
+from wsi_features.cohort.exports.rows import ExportedSlide
 from wsi_features.cohort.keep import write_keep_marks
 from wsi_features.cohort.outputs import Outputs
-from wsi_features.errors import ExportError, MarksError, NonFiniteFeaturesError
+from wsi_features.errors import ExportError, MarksError, NonFiniteFeaturesError, OutputError
 from wsi_features.stages.exports import ExportRequest, exported
 from wsi_features.store import FeatureStore
 
@@ -27,7 +27,7 @@ To = Callable[..., Path]
 @settings(max_examples=25)
 @given(st.sets(st.integers(0, 6)))
 def test_blocks_together_are_the_wanted_valid_rows(first: FeatureStore, wanted: set[int]) -> None:
-    slide = SlideRows.of(first, np.isin(np.arange(7), list(wanted)))
+    slide = ExportedSlide.of(first, np.isin(np.arange(7), list(wanted)))
     assert slide.rows.tolist() == sorted(wanted - {5})
     whole = first.features[:]
     for start, block in slide.blocks():
@@ -36,7 +36,7 @@ def test_blocks_together_are_the_wanted_valid_rows(first: FeatureStore, wanted: 
 
 
 def test_no_block_is_longer_than_a_chunk_of_the_store(first: FeatureStore) -> None:
-    assert [(start, len(block)) for start, block in SlideRows.of(first).blocks()] == [(0, 4), (4, 2)]
+    assert [(start, len(block)) for start, block in ExportedSlide.of(first).blocks()] == [(0, 4), (4, 2)]
 
 
 def test_unread_tiles_are_left_out_and_counted(to: To, tmp_path: Path) -> None:
@@ -90,7 +90,7 @@ def test_a_slide_that_breaks_off_leaves_no_file(run: Path, tmp_path: Path, monke
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(plain.np, "ascontiguousarray", full)
-    with pytest.raises(ExportError, match=r"cannot be written \(No space left"):
+    with pytest.raises(OutputError, match=r"cannot be made or written \(No space left"):
         list(exported(run, ExportRequest("npy", tmp_path / "export")))
     assert list((tmp_path / "export").iterdir()) == []
 
@@ -104,7 +104,7 @@ def test_a_damaged_store_fails_alone(run: Path, tmp_path: Path) -> None:
 
 
 def test_a_value_beyond_half_precision_is_refused(first: FeatureStore) -> None:
-    slide = SlideRows.of(first)
+    slide = ExportedSlide.of(first)
     with pytest.raises(NonFiniteFeaturesError, match="70000 at row 6 is beyond float16"):
         slide._cast(np.array([[1.0, 7e4]], np.float32), np.float16, 5)
 
@@ -119,12 +119,12 @@ def test_the_command_says_what_it_did_and_exits_0(
 
 
 def test_a_slide_that_is_not_in_the_cohort_is_refused(run: Path, tmp_path: Path) -> None:
-    with pytest.raises(ExportError, match="no slide 'third'"):
+    with pytest.raises(OutputError, match="no slide 'third'"):
         list(exported(run, ExportRequest("csv", tmp_path, slides=("third",))))
 
 
 def test_the_folder_of_the_run_is_not_exported_into(run: Path) -> None:
-    with pytest.raises(ExportError, match="which holds the run itself"):
+    with pytest.raises(OutputError, match="is in .*whose files it would mix with"):
         list(exported(run, ExportRequest("csv", run / "features")))
 
 

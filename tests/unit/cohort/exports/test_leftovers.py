@@ -27,7 +27,7 @@ def killed(self, dtype=None):
     yield 0, np.zeros((4, 3), dtype or "float16")
     os.kill(os.getpid(), signal.SIGKILL)
 
-rows.SlideRows.blocks = killed
+rows.ExportedSlide.blocks = killed
 list(exported(Path(sys.argv[1]), ExportRequest(sys.argv[2], Path(sys.argv[3]), slides=("first",))))
 """
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from wsi_features.cohort.exports.formats import FORMATS
-from wsi_features.cohort.exports.rows import SlideRows
+from wsi_features.cohort.exports.rows import ExportedSlide
 from wsi_features.cohort.exports.target import Target
 from wsi_features.cohort.manifest import Manifest, ManifestRow
 from wsi_features.cohort.outputs import Outputs
@@ -21,8 +21,8 @@ from .conftest import SET, write_store
 To = Callable[..., Path]
 
 
-def one(folder: Path, n: int, **changed: Any) -> SlideRows:
-    return SlideRows.of(FeatureStore.open(write_store(folder / SET / "only.zarr", n, [], **changed)))
+def one(folder: Path, n: int, **changed: Any) -> ExportedSlide:
+    return ExportedSlide.of(FeatureStore.open(write_store(folder / SET / "only.zarr", n, [], **changed)))
 
 
 @pytest.mark.parametrize("layout", FORMATS)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +17,6 @@ from wsi_features.store import FeatureStore, find_stores
 CORNERS = np.array([[1024, 512], [0, 512], [512, 0], [0, 1024]])
 """In no order; in raster order they are rows 2, 1, 0, 3."""
 FEATURES = (np.arange(4)[:, None] + np.arange(3) / 8).astype(np.float32)
-
-
-@pytest.fixture(autouse=True, scope="session")
-def unflushed() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(os, "fsync", lambda descriptor: None)  # noqa: ARG005 - named as in os
-        yield
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from wsi_features.cohort.exports.formats import FORMATS
-from wsi_features.cohort.exports.rows import SlideRows
+from wsi_features.cohort.exports.rows import ExportedSlide
 from wsi_features.cohort.exports.target import Target
 from wsi_features.cohort.imports.content import Declared, Known, imported_content, rows_in_float32
 from wsi_features.cohort.imports.foreign import in_order
@@ -86,7 +86,7 @@ def come_back(layout: str, made: tuple[Any, Any, Any]) -> None:
     with TemporaryDirectory() as name:
         folder = Path(name)
         store = written(folder, *made)
-        FORMATS[layout].write(SlideRows.of(store), Target(folder / "export", "tiny"))
+        FORMATS[layout].write(ExportedSlide.of(store), Target(folder / "export", "tiny"))
         (path,) = files_by_slide(tool, [folder / "export"]).values()
         with foreign_features(tool, "s1", path) as foreign:
             back = imported_content("s1", foreign, Known(NATIVE, "manifest"), Declared(tool, "tiny"), ("ab",))
@@ -103,7 +103,7 @@ def test_the_whole_way_by_the_stages(tmp_path: Path) -> None:
     from wsi_features.stages.imports import ImportRequest, imported
 
     store = written(tmp_path / "first", np.array([[5, 7], [900, 7], [5, 3000]]), np.ones((3, 2), np.float16))
-    FORMATS["trident"].write(SlideRows.of(store), Target(tmp_path / "trident", "tiny"))
+    FORMATS["trident"].write(ExportedSlide.of(store), Target(tmp_path / "trident", "tiny"))
     out = Outputs(tmp_path / "imported")
     assert [result.status for result in imported(out, ImportRequest("trident", (tmp_path / "trident",)))] == ["ok"]
     ends = list(exported(out.root, ExportRequest("clam", tmp_path / "clam")))
@@ -113,7 +113,7 @@ def test_the_whole_way_by_the_stages(tmp_path: Path) -> None:
 
 def test_an_empty_slide_comes_back_empty(tmp_path: Path) -> None:
     store = written(tmp_path / "first", np.empty((0, 2), np.int64), np.empty((0, 2), np.float16))
-    FORMATS["trident"].write(SlideRows.of(store), Target(tmp_path / "trident", "tiny"))
+    FORMATS["trident"].write(ExportedSlide.of(store), Target(tmp_path / "trident", "tiny"))
     (path,) = files_by_slide("trident", [tmp_path / "trident"]).values()
     with foreign_features("trident", "s1", path) as foreign:
         back = imported_content("s1", foreign, Known(NATIVE, "manifest"), Declared("trident", "tiny"), ("ab",))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.unit.store.conftest import Samples
 from wsi_features import mil
 from wsi_features.cohort.cohort import Cohort
 from wsi_features.cohort.manifest import Manifest, ManifestRow
@@ -23,7 +22,7 @@ QUICK: dict[str, Any] = {
     "hidden": 12,
     "attention": 5,
     "learning_rate": 0.02,
-    "epochs": 12,
+    "epochs": 9,
     "batch": 4,
     "folds": 3,
     "resamples": 50,
@@ -31,27 +30,15 @@ QUICK: dict[str, Any] = {
 }
 
 
-def _samples() -> Any:
-    path = Path(__file__).parents[2] / "store" / "conftest.py"
-    spec = importlib.util.spec_from_file_location("store_samples", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.Samples
-
-
 def write_cohort(out: Path, features: Sequence[Any], per_patient: int = 1, **changed: Any) -> Cohort:
     """The folder of a run with slides s0, s1 ... of these features; patient p0 has the first `per_patient`."""
-    samples = _samples()
     rows = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(layout, "CHUNK_ROWS", 16)  # so that most slides have several
-        patch.setattr(os, "fsync", lambda descriptor: None)  # noqa: ARG005 - flushing is most of the time of tiny stores
         for k, values in enumerate(features):
             fields = {"slide_id": f"s{k}", "fingerprint": f"{k:064x}"} | changed
-            content = samples.content(len(values), values.shape[1], **fields)
-            samples.write(out / "features" / SETS, content, np.asarray(values, np.float32), bad=[2] if k == 1 else [])
+            content = Samples.content(len(values), values.shape[1], **fields)
+            Samples.write(out / "features" / SETS, content, np.asarray(values, np.float32), bad=[2] if k == 1 else [])
             rows.append(ManifestRow(slide_id=f"s{k}", path=f"/s{k}.svs", patient_id=f"p{k // per_patient}"))
     Outputs(out).manifest.write_text(Manifest(tuple(rows)).to_json(4))
     return Cohort.open(out, SETS)
@@ -104,6 +91,12 @@ class Cohorts:
 @pytest.fixture(scope="session")
 def cohorts() -> type[Cohorts]:
     return Cohorts
+
+
+@pytest.fixture(scope="session")
+def samples() -> Any:
+    """What the tests of the store write."""
+    return Samples
 
 
 @pytest.fixture(scope="session")

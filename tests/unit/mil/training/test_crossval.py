@@ -1,5 +1,7 @@
 """Cross-validation finds what is planted, divides no patient, stops in time, and gives equal bytes for equal seeds."""
 
+import os
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -48,12 +50,31 @@ def test_each_bag_is_predicted_once_by_the_fold_that_tests_it(graded: mil.CrossV
 
 
 def test_equal_seeds_give_equal_bytes_and_leave_other_random_numbers_alone(
-    told: dict[str, mil.BagDataset], graded: mil.CrossValidation, recipe: Recipes
+    told: dict[str, mil.BagDataset], recipe: Recipes
 ) -> None:
+    data, short = told["classification"], {"epochs": 2, "resamples": 0}
     before = torch.random.get_rng_state()
-    assert said(mil.cross_validated(told["classification"], recipe(), memory_gib=0)) == said(graded)
+    first = said(mil.cross_validated(data, recipe(**short)))
+    assert said(mil.cross_validated(data, recipe(**short), memory_gib=0)) == first
     assert torch.equal(torch.random.get_rng_state(), before)
-    assert said(mil.cross_validated(told["classification"], recipe(seed=1))) != said(graded)
+    assert said(mil.cross_validated(data, recipe(**short, seed=1))) != first
+
+
+def test_what_torch_says_of_cublas_ends_no_training_and_other_warnings_are_heard(
+    told: dict[str, mil.BagDataset], recipe: Recipes
+) -> None:
+    def training(text: str) -> Any:
+        how = recipe(epochs=1, resamples=0)
+        return mil.cross_validated(told["classification"], how, progress=lambda *_: warnings.warn(text, stacklevel=1))
+
+    before = dict(os.environ)
+    training(
+        "Deterministic behavior was enabled, but\nyou must set an environment variable: CUBLAS_WORKSPACE_CONFIG=:4096:8"
+    )
+    assert dict(os.environ) == before
+    with pytest.raises(UserWarning, match="something else"):
+        training("something else")
+    assert not torch.are_deterministic_algorithms_enabled()
 
 
 def test_training_stops_when_the_validation_fold_gets_no_better(

@@ -1,6 +1,7 @@
 """Labels that nothing true can be learned from are refused, and the message says what to do."""
 
 import shutil
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -77,25 +78,28 @@ def test_bags_without_labels_are_refused(tiny: Any) -> None:
         mil.cross_validated(mil.BagDataset.open(tiny))
 
 
-def test_a_slide_without_tiles_gives_no_bag_and_is_told(tmp_path: Any, cohorts: Any) -> None:
-    features = cohorts.planted([9.0 * (k % 2) for k in range(13)])
-    features[4] = features[4][:0]
-    cohort = cohorts.write(tmp_path, features)
-    data = mil.BagDataset.open(cohort, cohorts.labels("classification", {"g": ["AB"[k % 2] for k in range(13)]}))
+def with_another(tiny: Cohort, folder: Path, cohorts: Any, slide_id: str, features: Any, **changed: Any) -> Cohort:
+    """A copy of `tiny` in which one slide has another store."""
+    shutil.copytree(tiny.out.root, folder / "run")
+    cohorts.write(folder / "other", [features], slide_id=slide_id, **changed)
+    store = f"features/{cohorts.feature_set}/{slide_id}.zarr"
+    shutil.rmtree(folder / "run" / store)
+    shutil.move(folder / "other" / store, folder / "run" / store)
+    return Cohort.open(folder / "run", cohorts.feature_set)
+
+
+def test_a_slide_without_tiles_gives_no_bag_and_is_told(tmp_path: Path, tiny: Cohort, cohorts: Any) -> None:
+    cohort = with_another(tiny, tmp_path, cohorts, "s4", cohorts.planted([0.0])[0][:0])
+    data = mil.BagDataset.open(cohort, cohorts.labels("classification", {"g": ["AB"[k % 2] for k in range(24)]}))
     assert data.left_out == {"s4": "no tiles"}
     result = mil.cross_validated(data, mil.TrainingRecipe(model="linear", folds=3, resamples=0))
     assert "s4" not in {one.bag_id for one in result.predictions}
 
 
-def test_features_of_two_encoders_are_refused_by_slide(tmp_path: Any, cohorts: Any) -> None:
-    for name, wanted in (("a", "tiny"), ("b", "other")):
-        encoder = {"name": wanted, "mpp_range": (0.4, 0.6), "dim": 7}
-        cohorts.write(tmp_path / name, cohorts.planted([0.0, 9] * 6), encoder=encoder)
-    folder = "features/tiny__256px__none__00000000/s7.zarr"
-    shutil.rmtree(tmp_path / "a" / folder)
-    shutil.copytree(tmp_path / "b" / folder, tmp_path / "a" / folder)
-    cohort = Cohort.open(tmp_path / "a", cohorts.feature_set)
-    data = mil.BagDataset.open(cohort, cohorts.labels("classification", {"g": ["A", "B"] * 6}))
+def test_features_of_two_encoders_are_refused_by_slide(tmp_path: Path, tiny: Cohort, cohorts: Any) -> None:
+    encoder = {"name": "other", "mpp_range": (0.4, 0.6), "dim": 7}
+    cohort = with_another(tiny, tmp_path, cohorts, "s7", cohorts.planted([0.0])[0], encoder=encoder)
+    data = mil.BagDataset.open(cohort, cohorts.labels("classification", {"g": ["A", "B"] * 12}))
     with pytest.raises(TrainingError, match="slide 's7' has encoder 'other', and 's0' has 'tiny'"):
         mil.cross_validated(data, mil.TrainingRecipe(model="linear", folds=3))
 

@@ -53,8 +53,8 @@ def test_the_probe_sees_the_mean_of_slides_where_they_are_fused_late(fused: dict
     late, early = (HeldBags.of(fused[which]) for which in (True, False))
     slides = [part.double().numpy().mean(axis=0) for part in late.drawn(3, None, 0, 0)]
     tiles = np.concatenate([part.double().numpy() for part in early.drawn(3, None, 0, 0)])
-    np.testing.assert_allclose(late.bag_mean(3), np.mean(slides, axis=0), rtol=1e-6)
-    np.testing.assert_allclose(early.bag_mean(3), tiles.mean(axis=0), rtol=1e-6)
+    np.testing.assert_allclose(late.bag_means[3], np.mean(slides, axis=0), rtol=1e-6)
+    np.testing.assert_allclose(early.bag_means[3], tiles.mean(axis=0), rtol=1e-6)
 
 
 def test_features_that_are_no_numbers_are_refused_by_slide_and_row(tmp_path: Path, tiny: Cohort) -> None:

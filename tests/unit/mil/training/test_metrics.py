@@ -82,6 +82,19 @@ def test_metrics_of_numbers_are_those_of_scikit_learn_and_scipy() -> None:
     assert found["r2"] == pytest.approx(known.r2_score(target, output))
 
 
+def test_a_mean_over_columns_is_of_the_columns_whatever_was_asked_for_before() -> None:
+    rng = np.random.default_rng(4)
+    target = rng.normal(size=(12, 2))
+    found = metrics_of(
+        "regression", ("age", "score"), list(map(tuple, target)), (target + 1).astype(np.float32)[:, ::-1]
+    )
+    for counts in (rng.integers(1, 4, (3, 12)).astype(float), np.ones((2, 12)), np.ones((1, 12))):
+        for kind in ("spearman", "r2"):
+            columns = [found[f"{kind}:{name}"](counts) for name in ("score", "age")]
+            assert found[kind](counts) == pytest.approx(np.mean(columns, axis=0))
+            assert found[kind](counts) == pytest.approx(found[kind](counts.copy()))
+
+
 @pytest.mark.parametrize("task", ["classification", "survival", "regression"])
 def test_a_bag_that_counts_three_times_is_as_if_it_were_there_three_times(task: Any) -> None:
     label, output = classes(3, bags=18, seed=3)

@@ -1,6 +1,7 @@
 """Saved models predict the same, and refuse features that they were not trained on."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 from wsi_features import mil
 from wsi_features.errors import TrainingError
+from wsi_features.mil.contract import FeatureContract
 
 
 def test_saved_models_predict_the_same_and_have_equal_bytes(
@@ -47,6 +49,10 @@ def test_a_prediction_is_the_mean_of_the_folds(told: dict[str, mil.BagDataset], 
         ({"tile_px": 224}, "'s0' has features of tile_px 224, and the model was trained on 256"),
         ({"mpp_asked": 1.0}, "'s0' has features of mpp 1.0, and the model was trained on 0.5"),
         ({"stain": {"method": "macenko"}}, "'s0' has features of stain 'macenko', and the model was trained on 'none'"),
+        (
+            {"recipes": {"embed": {"read": {"colour": "srgb"}}}},
+            "'s0' has features of read.colour 'srgb', and the model",
+        ),
     ],
 )
 def test_features_made_otherwise_are_refused_by_name(
@@ -55,6 +61,56 @@ def test_features_made_otherwise_are_refused_by_name(
     others = cohorts.write(tmp_path, cohorts.planted([0.0]), **changed)
     with pytest.raises(TrainingError, match=f"slide {message}"):
         mil.predicted(graded.trained(), mil.BagDataset.open(others))
+
+
+NORMALISED = {"method": "macenko", "target": {"stains": [[0.56, 0.72]]}, "seed": 0, "patches": 64}
+
+
+@pytest.mark.parametrize(
+    ("section", "changed", "message"),
+    [
+        (
+            "stain",
+            {"target": {"stains": [[0.6, 0.8]]}},
+            r"stain.target.stains \[\[0.6, 0.8\]\], and .* \[\[0.56, 0.72\]\]",
+        ),
+        ("read", {"interpolation": "lanczos"}, "read.interpolation 'lanczos', and the model was trained on 'area'"),
+        ("read", {"colour": "srgb"}, "read.colour 'srgb', and the model was trained on None"),
+        ("card", {"input_px": 224}, "encoder.input_px 224, and the model was trained on 64"),
+        ("stain", {"seed": 5, "patches": 9, "on_bad_fit": "raw"}, None),
+        ("read", {"min_coverage": 0.5, "max_bad_tile_fraction": 0.5}, None),
+    ],
+)
+def test_features_of_another_target_or_recipe_are_refused_but_not_those_of_other_tiles_or_fits(
+    section: str, changed: dict[str, Any], message: str | None, samples: Any
+) -> None:
+    def contract(**over: Any) -> FeatureContract:
+        card = {"name": "tiny", "input_px": 64} | over.get("card", {})
+        read = {"interpolation": "area", "min_coverage": 1.0} | over.get("read", {})
+        embed = {"encoder": {"card": card, "precision": "fp16", "weights": ""}, "read": read}
+        stain = NORMALISED | over.get("stain", {})
+        tiles = {"min_tissue": 0.7 if over else 0.1, "mpp_tolerance": 0.1 if over else 0.05}
+        fitted = {"method": "none" if over else "macenko"}  # as a slide that stays as it is, whose fit is bad
+        recipes = {"embed": embed, "stain": stain, "tiles": tiles}
+        return FeatureContract.of_store(samples.provenance(4, recipes=recipes, stain=fitted), 7)
+
+    found = [
+        f"{name} {other!r}, and the model was trained on {own!r}"
+        for name, own, other in contract().differences(contract(**{section: changed}))
+    ]
+    assert len(found) == (message is not None)
+    assert message is None or re.match(message, found[0])
+
+
+def test_a_model_saved_without_the_recipes_still_loads_and_predicts(
+    tmp_path: Path, told: dict[str, mil.BagDataset], graded: mil.CrossValidation
+) -> None:
+    mil.save_trained(tmp_path, graded.trained())
+    file = tmp_path / "trained.json"
+    saved = json.loads(file.read_text())
+    assert saved["features"].pop("made") == {}
+    file.write_text(json.dumps(saved))
+    assert len(mil.predicted(mil.load_trained(tmp_path), told["classification"])) == 24
 
 
 def test_features_of_another_width_are_refused(tmp_path: Path, cohorts: Any, graded: mil.CrossValidation) -> None:

@@ -10,17 +10,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.unit.cohort.exports.conftest import SET, provenance, unflushed
+from tests.unit.cohort.exports.conftest import SET, provenance
 from wsi_features.cohort.manifest import Manifest, ManifestRow
 from wsi_features.cohort.outputs import Outputs
 from wsi_features.cohort.scores import SlideScores, write_scores
 from wsi_features.files import write_text
 from wsi_features.slides import content_fingerprint
-from wsi_features.stages.exports import Exported
+from wsi_features.stages.boundary import Told
 from wsi_features.stages.heatmaps import HeatMapRequest, heat_maps
 from wsi_features.store import FeatureStore, Provenance, StoreContent, StoreWriter, in_any_form
-
-__all__ = ["unflushed"]
 
 SLIDE, SPAN = (1201, 903), 99
 CORNERS = ((0, 0), (1201 - SPAN, 0), (401, 207), (0, 903 - SPAN), (1201 - SPAN, 903 - SPAN))
@@ -63,7 +61,7 @@ class Run:
         write_scores(path, ("attention",), slides)
         return path
 
-    def made(self, *to: Any, **asked: Any) -> list[Exported]:
+    def made(self, *to: Any, **asked: Any) -> list[Told]:
         return list(heat_maps(self.out, HeatMapRequest(to, self.maps, feature_set=SET, **asked)))
 
 

@@ -17,7 +17,7 @@ from wsi_features.cli.main import run_command
 from wsi_features.cohort.marks import Marks, write_marks
 from wsi_features.cohort.outputs import Outputs
 from wsi_features.config import Tuning
-from wsi_features.errors import HeatMapError, ScoreTableError
+from wsi_features.errors import HeatMapError, OutputError, ScoreTableError
 from wsi_features.report.figures import OUTLINE, decoded, encoded
 from wsi_features.slides import content_fingerprint
 from wsi_features.stages.heatmaps import HeatMapRequest, heat_maps
@@ -197,7 +197,6 @@ def test_imported_tiles_of_an_unknown_slide_are_drawn_as_far_as_they_reach(run_o
         ({"thresholds": (float("nan"),)}, "`--threshold` is"),
         ({"ends": (1.0, 1.0)}, "a lower and a higher value"),
         ({"colours": "rainbow"}, "one of turbo"),
-        ({"slides": ("s9",)}, "no slide 's9'"),
         ({"marks": "organs"}, "`--scores` and `--marks`"),
     ],
 )
@@ -210,8 +209,24 @@ def test_what_cannot_be_meant_is_refused(run_of: RunOf, asked: dict[str, Any], w
 def test_maps_among_the_files_of_the_run_are_refused(run_of: RunOf) -> None:
     run = run_of(s1=TiledSlide())
     asked = HeatMapRequest(to=("png",), folder=run.out / "slides", column="focus")
-    with pytest.raises(HeatMapError, match="holds the run itself"):
+    with pytest.raises(OutputError, match="Give it a folder of its own"):
         list(heat_maps(run.out, asked))
+
+
+def test_a_slide_that_the_run_does_not_have_is_refused(run_of: RunOf) -> None:
+    with pytest.raises(OutputError, match="no slide 's9'"):
+        run_of(s1=TiledSlide()).made("png", column="focus", slides=("s9",))
+
+
+def test_two_slides_whose_maps_would_be_one_file_are_refused_before_any_is_made(run_of: RunOf) -> None:
+    run = run_of(**{"s1": TiledSlide(), "s1.values": TiledSlide()})
+    with pytest.raises(
+        HeatMapError, match="values of slide 's1' and the colours of 's1.values' would both be 's1.values.ome"
+    ):
+        run.made("ome-tiff", column="focus", values=True)
+    assert not run.maps.exists()
+    run.made("ome-tiff", column="focus")
+    assert sorted(path.name for path in run.maps.iterdir()) == ["s1.ome.tiff", "s1.values.ome.tiff"]
 
 
 @pytest.mark.parametrize("asked", [{"values": True}, {"mpp": 8.0}, {"quantiles": (0.5,)}, {"with_columns": True}])
@@ -254,7 +269,7 @@ def test_the_command_says_a_line_a_slide_and_fails_for_one(
         "s1: 2 of 5 tiles; geojson, ome-tiff of 16 level-0 px a pixel",
         "glass: no tiles, left out",
         "s3: no scores, left out",
-        "note: 1 scored slides are not in the cohort: else",
+        "note: 1 scored slides are not in the cohort: 'else'",
     ]
     assert "'s2': its scores have row 5" in said.err
     assert sorted(path.name for path in run.maps.iterdir()) == ["s1.geojson", "s1.ome.tiff"]
@@ -265,7 +280,7 @@ def test_the_command_says_a_line_a_slide_and_fails_for_one(
 def test_a_folder_that_takes_no_file_is_named(run_of: RunOf) -> None:
     run = run_of(s1=TiledSlide())
     (run.maps / "s1.geojson").mkdir(parents=True)
-    with pytest.raises(HeatMapError, match=r"cannot be written into '.*/maps' \(Is a directory\)"):
+    with pytest.raises(OutputError, match=r"/maps' cannot be made or written \(Is a directory\)"):
         run.made("geojson", column="focus")
     assert [path.name for path in run.maps.iterdir()] == ["s1.geojson"]
 

@@ -16,9 +16,9 @@ from wsi_features.slides.synthetic.spec import Layout, SlideSpec
 TISSUE_TYPES: tuple[str, ...] = ("tumour", "stroma", "lymphocytes", "necrosis", "fat")
 """Names of the labels 1, 2, ...; label 0 is glass."""
 
-# Types that are laid over stroma, each over those before it, with their share of the tissue.
+# Types that are laid over stroma, each over those before it; of these two the share of the tissue never changes.
 OVERLAYS: tuple[str, ...] = ("tumour", "lymphocytes", "necrosis", "fat")
-_SHARES = {"tumour": 0.55, "lymphocytes": 0.16, "necrosis": 0.1, "fat": 0.022}
+_SHARES = {"necrosis": 0.1, "fat": 0.022}
 
 _HARMONICS = 6
 _CALIBRATION_GRID = (72, 96)
@@ -108,12 +108,12 @@ class Anatomy:
         """Smooth noise of this slide, of mean 0 and standard deviation 1."""
         return smooth_noise(key_of(self.seed, name), y, x, pitch)
 
-    def calibrated(self, y: F64, x: F64) -> Anatomy:
+    def calibrated(self, shares: dict[str, float], y: F64, x: F64) -> Anatomy:
         """The same anatomy with thresholds that give each overlay its share of the tissue at these positions."""
         inside = self.depth(y, x) > 0
         if not inside.any():
             return self
-        thresholds = {k: float(np.quantile(self._level(k, y, x)[inside], 1 - _SHARES[k])) for k in OVERLAYS}
+        thresholds = {k: float(np.quantile(self._level(k, y, x)[inside], 1 - shares[k])) for k in OVERLAYS}
         return replace(self, thresholds=thresholds)
 
 
@@ -124,8 +124,16 @@ def anatomy_of(spec: SlideSpec) -> Anatomy:
     many = spec.layout != "sections"
     pieces = _small_pieces(spec.seed, width, height, spec.layout) if many else _pieces(spec.seed, width, height)
     plain = Anatomy(spec.seed, spec.tissue, pieces, region, dict.fromkeys(OVERLAYS, 0.0), many, spec.holes)
+    shares = {"tumour": spec.tumour, "lymphocytes": spec.lymphocytes, **_SHARES}
+    return plain.calibrated(shares, *calibration_positions(spec))
+
+
+def calibration_positions(spec: SlideSpec) -> tuple[F64, F64]:
+    """Rows and columns in microns, evenly over the slide, at which shares of the tissue are measured."""
     rows, columns = _CALIBRATION_GRID
-    return plain.calibrated((np.arange(rows) + 0.5) * height / rows, (np.arange(columns) + 0.5) * width / columns)
+    height, width = spec.height * spec.scale, spec.width * spec.scale
+    down, right = (np.arange(rows) + 0.5) * height / rows, (np.arange(columns) + 0.5) * width / columns
+    return np.asarray(down, dtype=np.float64), np.asarray(right, dtype=np.float64)
 
 
 def _pieces(seed: int, width: float, height: float) -> tuple[Piece, ...]:

@@ -18,6 +18,9 @@ _BORDER_UM, _EDGE_UM, _RAGGED_UM = 2.5, 2.0, 7.0
 # Where the outline is farther than this, its raggedness cannot reach.
 _CERTAIN_UM = 20.0
 
+# How much of its own texture a lesion shows; the rest is that of the tissue that it is in.
+_LESION_SHARE = 0.55
+
 Course = tuple[F32, F32]
 """Where in a texture patch each level-0 pixel looks: its x and y in texture pixels."""
 
@@ -48,6 +51,11 @@ def _background(scene: Scene, ground: Ground) -> tuple[U8, U8, U8]:
         texture = _looked_up(scene, kind, plain)
         rough = np.asarray(cv2.extractChannel(texture, 2), np.uint8)
         share = _inside(scene, ground.fields[f"spread-{kind}"], _BORDER_UM, rough)
+        laid = np.asarray(cv2.blendLinear(texture, laid, share, 1 - share), np.uint8)
+    if "lesion" in ground.fields and (ground.fields["lesion"] > 0).any():
+        texture = _looked_up(scene, "lesion", plain)
+        rough = np.asarray(cv2.extractChannel(texture, 2), np.uint8)
+        share = _LESION_SHARE * _inside(scene, ground.fields["lesion"], _BORDER_UM, rough)
         laid = np.asarray(cv2.blendLinear(texture, laid, share, 1 - share), np.uint8)
     haematoxylin, eosin, rough = (np.asarray(plane, np.uint8) for plane in cv2.split(laid))
     return haematoxylin, eosin, rough

@@ -12,7 +12,7 @@ from functools import lru_cache
 import numpy as np
 
 from wsi_features.slides.synthetic import artefacts, nuclei
-from wsi_features.slides.synthetic.anatomy import OVERLAYS, label_of
+from wsi_features.slides.synthetic.anatomy import OVERLAYS, TISSUE_TYPES, label_of
 from wsi_features.slides.synthetic.noise import F32, F64, I64, U8, hashed, key_of, uniform
 from wsi_features.slides.synthetic.scene import Area, Scene
 
@@ -51,7 +51,8 @@ class Ground:
 
     Every slide has "light"; where there is tissue: "depth" and "spread-<type>" (microns inside
     the edge), "along" and "across" (course of the fibres), "right" and "down" (course of
-    other textures), "thick-h" and "thick-e" (gain of each dye). Artefacts stand under their names.
+    other textures), "thick-h" and "thick-e" (gain of each dye); where the slide has a lesion, "lesion" (microns
+    inside it). Artefacts stand under their names.
     """
 
     area: Area
@@ -68,7 +69,8 @@ class Ground:
         start = left - self.area.left
         part = slice(start, start + columns + 2 * MARGIN)
         labels, fields = self.labels[:, part], {name: field[:, part] for name, field in self.fields.items()}
-        shown = [laid for laid in self.nuclei if (labels == label_of(laid.tissue)).any()]
+        cells = _cells(labels, fields)
+        shown = [laid for laid in self.nuclei if (cells == _cell_label(laid.tissue)).any()]
         ends = (left - MARGIN) * scene.step, (left + columns) * scene.step
         return Ground(
             Area(self.area.top, left, self.area.rows, columns),
@@ -95,7 +97,11 @@ def _row(scene: Scene, top: int, rows: int) -> Ground:
     if not labels.any():
         return Ground(area, labels, fields, ())
     fields |= _tissue(scene, labels, y, x)
-    laid = [_laid(scene, population, area, labels, fields["across"]) for population in nuclei.POPULATIONS]
+    if scene.lesion:
+        fields["lesion"] = scene.lesion.depth(scene.anatomy, y, x)
+    cells = _cells(labels, fields)
+    populations = (*nuclei.POPULATIONS, *nuclei.OF_LESIONS) if scene.lesion else nuclei.POPULATIONS
+    laid = [_laid(scene, population, area, cells, fields["across"]) for population in populations]
     return Ground(area, labels, fields, tuple(laid))
 
 
@@ -138,6 +144,16 @@ def _tissue(scene: Scene, labels: U8, y: F64, x: F64) -> dict[str, F32]:
     return {name: field.astype(np.float32) for name, field in fields.items()}
 
 
+def _cells(labels: U8, fields: dict[str, F32]) -> U8:
+    """Whose nuclei lie at each coarse pixel: those of the tissue type, or a lesion's in its place."""
+    lesion = fields.get("lesion")
+    return labels if lesion is None else np.where(lesion > 0, _cell_label("lesion"), labels).astype(np.uint8)
+
+
+def _cell_label(tissue: str) -> int:
+    return len(TISSUE_TYPES) + 1 if tissue == "lesion" else label_of(tissue)
+
+
 def _laid(scene: Scene, population: nuclei.Population, area: Area, labels: U8, across: F32) -> Nuclei:
     """The nuclei of one population whose centre has the right label."""
     step_um, scale = scene.step_um, scene.spec.scale
@@ -146,7 +162,7 @@ def _laid(scene: Scene, population: nuclei.Population, area: Area, labels: U8, a
     row = np.floor(found.y / step_um).astype(np.int64) - area.top + MARGIN
     column = np.floor(found.x / step_um).astype(np.int64) - area.left + MARGIN
     here = (row >= 0) & (row < len(y)) & (column >= 0) & (column < len(x))
-    here[here] = labels[row[here], column[here]] == label_of(population.tissue)
+    here[here] = labels[row[here], column[here]] == _cell_label(population.tissue)
     order = np.flatnonzero(here)[np.argsort(found.x[here], kind="stable")]
     found, row, column = found.keep(order), row[order], column[order]
     fibre = np.arctan2(-np.gradient(across, axis=1), np.gradient(across, axis=0))[row, column]

@@ -52,6 +52,7 @@ KINDS: dict[str, NucleusKind] = {
     "tumour": NucleusKind((7.5, 11), (6.2, 8.2), (0.95, 1.45), 0.05, 0.3, 0.45, 0.7, 12),
     "lymphocyte": NucleusKind((5.8, 7), (5.2, 6.4), (1.75, 2.2), 0.03, 0.22, 0.15, 0.0, 6),
     "spindle": NucleusKind((9, 15), (2.2, 3.6), (1.3, 1.8), 0.05, 0.2, 0.1, 0.0, 6),
+    "atypical": NucleusKind((8.7, 12.5), (7.0, 9.6), (1.1, 1.65), 0.06, 0.38, 0.45, 0.8, 12),
     "debris": NucleusKind((1.8, 4.5), (1.4, 3.4), (0.7, 2.0), 0.12, 0.3, 0.0, 0.0, 8),
 }
 
@@ -64,6 +65,12 @@ POPULATIONS: tuple[Population, ...] = (
     Population("debris", "necrosis", 9.5, 0.45),
     Population("lymphocyte", "necrosis", 45, 0.3),
 )
+
+OF_LESIONS: tuple[Population, ...] = (
+    Population("atypical", "lesion", 10.9, 0.95),
+    Population("lymphocyte", "lesion", 40, 0.3),
+)
+"""What lies in a lesion instead of the nuclei of the tissue that it is in."""
 
 _MASTER_UM = 0.125
 _HARMONICS = np.arange(2, 7)

@@ -11,7 +11,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from wsi_features.slides.synthetic.anatomy import Anatomy, anatomy_of
+from wsi_features.slides.synthetic.anatomy import Anatomy, anatomy_of, calibration_positions
+from wsi_features.slides.synthetic.lesion import Lesion, lesion_of
 from wsi_features.slides.synthetic.noise import F32, F64, U8
 from wsi_features.slides.synthetic.spec import SlideSpec
 
@@ -45,6 +46,7 @@ class Scene:
     anatomy: Anatomy
     step: int
     labels: U8
+    lesion: Lesion | None = None
 
     @property
     def step_um(self) -> float:
@@ -114,7 +116,8 @@ def _scene(spec: SlideSpec) -> Scene:
             step_um = step * spec.scale
             tile[:] = anatomy.labels(_centres(top, rows, step_um), _centres(left, columns, step_um))
     labels.flags.writeable = False
-    return Scene(spec, anatomy, step, labels)
+    lesion = lesion_of(anatomy, spec.lesion, *calibration_positions(spec)) if spec.lesion else None
+    return Scene(spec, anatomy, step, labels, lesion)
 
 
 def enlarged(field: F32, step: int) -> F32:

@@ -16,6 +16,7 @@ NOMINAL_MPP = 0.25
 """Scale of the content when the file is to state no resolution, in um/px."""
 
 _MPP_RANGE = (0.1, 4.0)
+_LARGEST_LESION = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,9 @@ class SlideSpec:
     the downsamples of the pyramid, and `tile` is the width and height of a tile in pixels.
     `strength` multiplies the density of the dyes, `glass` is the colour of the background
     instead of the stain's own, `layout` says what the pieces are: two to four sections, the
-    cores of a tissue microarray, or fragments of a biopsy.
+    cores of a tissue microarray, or fragments of a biopsy. `tumour` and `lymphocytes` are the
+    shares of the tissue over which these spread. `lesion` is the share that one lesion takes, 0
+    for none; outside it the slide is the same as without.
     Raises ValueError for a spec that no slide can have.
     """
 
@@ -54,6 +57,9 @@ class SlideSpec:
     dust: bool = False
     border: bool = False
     seams: bool = False
+    tumour: float = 0.55
+    lymphocytes: float = 0.16
+    lesion: float = 0.0
 
     def __post_init__(self) -> None:
         _require(1 <= self.width < 2**31 and 1 <= self.height < 2**31, "width and height", self.extent, "1 px or more")
@@ -66,6 +72,10 @@ class SlideSpec:
         _require(1 <= self.quality <= 100, "quality", self.quality, "1 to 100")
         _require(self.tile in range(16, 4097, 16), "tile", self.tile, "a multiple of 16 up to 4096")
         _require(0 < self.strength <= 2, "strength", self.strength, "above 0, up to 2")
+        for name in ("tumour", "lymphocytes"):
+            share = getattr(self, name)
+            _require(0 < share < 1, name, share, "a share of the tissue between 0 and 1")
+        _require(0 <= self.lesion <= _LARGEST_LESION, "lesion", self.lesion, f"0 to {_LARGEST_LESION:g} of the tissue")
         _require(all(0 <= level <= 255 for level in self.glass or ()), "glass", self.glass, "levels of 0 to 255")
         for name, allowed in _CHOICES.items():
             _require(getattr(self, name) in allowed, name, getattr(self, name), f"one of {', '.join(allowed)}")

@@ -96,12 +96,18 @@ def _fat() -> tuple[Densities, Densities]:
     return 0.02 + 0.09 * septum, 0.09 + 0.57 * septum
 
 
+def _lesion() -> tuple[Densities, Densities]:
+    mottle = 0.5 * _noise("lesion", 6) + 0.5 * _noise("lesion", 3) + 0.5 * _noise("lesion", 1)
+    return 0.36 + 0.09 * mottle, 0.42 + 0.1 * mottle
+
+
 _DRAWN = {
     "tumour": _tumour,
     "stroma": _stroma,
     "lymphocytes": _lymphocytes,
     "necrosis": _necrosis,
     "fat": _fat,
+    "lesion": _lesion,
 }
 
 

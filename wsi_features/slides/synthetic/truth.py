@@ -24,7 +24,8 @@ class GroundTruth:
     Label 0 is glass, 1, 2, ... are `TISSUE_TYPES`, taken at each truth pixel's centre.
     `downsample` is a whole number of level-0 pixels, the same in x and y; the last row and
     column may reach beyond the slide. An artefact's mask holds every truth pixel in which
-    it changes any level-0 pixel; it is None where the slide has no such artefact.
+    it changes any level-0 pixel; it is None where the slide has no such artefact. `lesion` is
+    taken at each truth pixel's centre, as the labels are, which go on naming the tissue that it lies in.
     """
 
     labels: U8
@@ -35,6 +36,7 @@ class GroundTruth:
     bubble: Mask | None
     dust: Mask | None = None
     border: Mask | None = None
+    lesion: Mask | None = None
 
     @property
     def tissue(self) -> Mask:
@@ -46,7 +48,14 @@ def ground_truth(spec: SlideSpec) -> GroundTruth:
     """The truth of a slide, without making its pixels."""
     scene = scene_of(spec)
     masks = {name: _mask(scene, name) if getattr(spec, name) else None for name in FIELDS}
-    return GroundTruth(scene.labels, float(scene.step), **masks)
+    return GroundTruth(scene.labels, float(scene.step), lesion=_lesion(scene), **masks)
+
+
+def _lesion(scene: Scene) -> Mask | None:
+    if scene.lesion is None:
+        return None
+    height, width = scene.labels.shape
+    return scene.lesion.depth(scene.anatomy, *scene.centres(Area(0, 0, height, width))) > 0
 
 
 def _mask(scene: Scene, name: str) -> Mask:

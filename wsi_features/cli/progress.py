@@ -102,6 +102,8 @@ class Epoch(Protocol):
     @property
     def val_loss(self) -> float: ...
     @property
+    def val_error(self) -> float: ...
+    @property
     def val_metric(self) -> float: ...
     @property
     def strength(self) -> float | None: ...
@@ -126,10 +128,10 @@ class Folds:
         """Tell the fold that was at work."""
         if self._fold is None:
             return
-        best = min(self._epochs, key=lambda epoch: epoch.val_loss)
+        best = min(self._epochs, key=lambda epoch: epoch.val_error)
         count = f"{len(self._epochs)} {'epochs' if best.strength is None else 'strengths of L2'}"
         self._tell(
-            f"fold {self._fold}: {count}, lowest loss in validation {best.val_loss:.3f}, with {self._metric} {best.val_metric:.2f}"
+            f"fold {self._fold}: {count}, lowest error in validation {best.val_error:.3f}, with {self._metric} {best.val_metric:.2f}"
         )
         self._fold = None
 

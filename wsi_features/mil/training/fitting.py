@@ -60,9 +60,9 @@ class Fold:
 
 
 def fitted_network(bags: HeldBags, fold: Fold, told: Told) -> Fitted:
-    """The network of the best epoch, by its loss on the validation part; stops `patience` epochs after it.
+    """The network of the best epoch, by its error on the validation part; stops `patience` epochs after it.
 
-    An epoch is better than the best so far where its loss is lower by `improvement`.
+    An epoch is better than the best so far where its error is lower by `improvement`.
     """
     import torch
 
@@ -83,7 +83,7 @@ def fitted_network(bags: HeldBags, fold: Fold, told: Told) -> Fitted:
             told(history[-1])
             if not np.isfinite(history[-1].val_loss):
                 raise TrainingError.diverged(fold.number, number, fold.recipe.learning_rate)
-            if number == 0 or history[-1].val_loss < history[best].val_loss - fold.recipe.improvement:
+            if number == 0 or history[-1].val_error < history[best].val_error - fold.recipe.improvement:
                 best, kept = number, numbers_of(network)
             if number - best >= fold.recipe.patience:
                 break
@@ -145,8 +145,8 @@ def _trained_epoch(
     return sum(losses) / total
 
 
-def _validated(network: BagNetwork, bags: HeldBags, fold: Fold) -> tuple[float, float]:
-    """Loss and metric of the validation part, of the same tiles in every epoch."""
+def _validated(network: BagNetwork, bags: HeldBags, fold: Fold) -> tuple[float, float, float]:
+    """Loss, error and metric of the validation part, of the same tiles in every epoch."""
     import torch
 
     network.eval()
@@ -154,10 +154,16 @@ def _validated(network: BagNetwork, bags: HeldBags, fold: Fold) -> tuple[float, 
     tiles = (fold.recipe.val_tiles, fold.recipe.seed, 0)
     with torch.no_grad():
         logits = torch.cat([_logits(network, bags, items[k : k + 1], tiles) for k in range(len(items))])
-        loss = fold.objective.loss(logits, fold.labels(bags, items, logits.dtype)).item()
-        numbers = (logits * network.scale + network.center).double().cpu().numpy()
-    metric = main_metric(bags.data.part(items), output_of(fold.objective.task, numbers))
-    return loss, metric
+        return validation_of(logits, bags, fold)
+
+
+def validation_of(logits: torch.Tensor, bags: HeldBags, fold: Fold) -> tuple[float, float, float]:
+    """Loss, error and metric of the validation part, whose numbers (b, outputs) are `logits`."""
+    items, objective = fold.split.val, fold.objective
+    labels = fold.labels(bags, items, logits.dtype)
+    numbers = np.asarray(logits.double().cpu().numpy() * objective.scale + objective.center, np.float64)
+    metric = main_metric(bags.data.part(items), output_of(objective.task, numbers))
+    return objective.loss(logits, labels).item(), objective.error(logits, labels).item(), metric
 
 
 def batches(bags: HeldBags, fold: Fold, epoch: int) -> list[Items]:

@@ -40,6 +40,19 @@ def weighted_cross_entropy(
     return losses.mean() if weights is None else (losses * weights[label]).mean()
 
 
+def brier_score(logits: torch.Tensor, label: torch.Tensor, weights: torch.Tensor | None = None) -> torch.Tensor:
+    """Mean over the bags of the squared distance of their probabilities from the label, times the weight of its class.
+
+    Brier (Monthly Weather Review 78, 1950). At most 2 a bag, so that one that is surely wrong does not decide alone, as it
+    does in the cross entropy, which has no bound.
+    """
+    import torch
+
+    wanted = torch.nn.functional.one_hot(label, logits.shape[1])
+    distances = ((torch.softmax(logits, 1) - wanted) ** 2).sum(1)
+    return distances.mean() if weights is None else (distances * weights[label]).mean()
+
+
 def squared_error(values: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     """Mean over bags and columns, of targets that are standardised."""
     return ((values - target) ** 2).mean()

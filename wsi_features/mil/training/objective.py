@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from wsi_features.mil.dataset import BagDataset
 from wsi_features.mil.labels import Task, label_columns
-from wsi_features.mil.training.losses import cox_loss, squared_error, weighted_cross_entropy
+from wsi_features.mil.training.losses import brier_score, cox_loss, squared_error, weighted_cross_entropy
 
 if TYPE_CHECKING:
     import torch
@@ -53,14 +53,22 @@ class Objective:
 
     def loss(self, logits: torch.Tensor, labels: dict[str, torch.Tensor]) -> torch.Tensor:
         """Of a batch (b, outputs)."""
-        import torch
-
         if self.task == "survival":
             return cox_loss(logits[:, 0], labels["time"], labels["event"])
         if self.task == "regression":
             return squared_error(logits, labels["target"])
-        weights = None if self.weights is None else torch.from_numpy(self.weights).to(logits)
-        return weighted_cross_entropy(logits, labels["label"], weights)
+        return weighted_cross_entropy(logits, labels["label"], self._weights(logits))
+
+    def error(self, logits: torch.Tensor, labels: dict[str, torch.Tensor]) -> torch.Tensor:
+        """What an epoch or a strength is chosen by: of classes the Brier score, else the loss."""
+        if self.task != "classification":
+            return self.loss(logits, labels)
+        return brier_score(logits, labels["label"], self._weights(logits))
+
+    def _weights(self, logits: torch.Tensor) -> torch.Tensor | None:
+        import torch
+
+        return None if self.weights is None else torch.from_numpy(self.weights).to(logits)
 
 
 def output_of(task: Task, logits: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:

@@ -11,10 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from wsi_features.mil.training.fitting import Fitted, Fold, Told
+from wsi_features.mil.training.fitting import Fitted, Fold, Told, validation_of
 from wsi_features.mil.training.held import HeldBags
-from wsi_features.mil.training.metrics import main_metric
-from wsi_features.mil.training.objective import output_of
 from wsi_features.mil.training.results import Epoch, FittedModel
 
 if TYPE_CHECKING:
@@ -24,7 +22,9 @@ Doubles = npt.NDArray[np.float64]
 
 
 def fitted_probe(bags: HeldBags, fold: Fold, told: Told) -> Fitted:
-    """The probe of the strength with the lowest loss on the validation part."""
+    """The probe of the strength with the lowest error on the validation part."""
+    import torch
+
     means = bags.bag_means
     center, deviation = np.zeros(bags.data.dim), np.ones(bags.data.dim)
     if fold.recipe.standardise:
@@ -38,9 +38,10 @@ def fitted_probe(bags: HeldBags, fold: Fold, told: Told) -> Fitted:
     best, kept = 0, FittedModel({})
     for number, strength in enumerate(sorted(fold.recipe.strengths, reverse=True)):
         weight, bias, loss = fitted_linear(spanned, fold, bags, strength)
-        history.append(Epoch(number, loss, *_validated(standard @ weight.T + bias, bags, fold), strength))
+        logits = torch.from_numpy(standard[fold.split.val] @ weight.T + bias)
+        history.append(Epoch(number, loss, *validation_of(logits, bags, fold), strength))
         told(history[-1])
-        if number == 0 or history[-1].val_loss < history[best].val_loss:
+        if number == 0 or history[-1].val_error < history[best].val_error:
             best, kept = number, _model(fold, weight, bias, center, deviation)
     return Fitted(kept, tuple(history), best)
 
@@ -86,13 +87,3 @@ def _model(fold: Fold, weight: Doubles, bias: Doubles, center: Doubles, deviatio
     arrays: dict[str, npt.NDArray[Any]] = {"head.weight": weight, "head.bias": bias, "mean": center}
     arrays |= {"deviation": deviation, "center": fold.objective.center, "scale": fold.objective.scale}
     return FittedModel({name: values.astype(np.float32) for name, values in arrays.items()})
-
-
-def _validated(logits: Doubles, bags: HeldBags, fold: Fold) -> tuple[float, float]:
-    import torch
-
-    items = fold.split.val
-    labels = fold.labels(bags, items, torch.float64)
-    loss = fold.objective.loss(torch.from_numpy(logits[items]), labels).item()
-    numbers = logits[items] * fold.objective.scale + fold.objective.center
-    return loss, main_metric(bags.data.part(items), output_of(fold.objective.task, numbers))

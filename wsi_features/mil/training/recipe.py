@@ -25,7 +25,7 @@ class TrainingRecipe(Recipe):
     epochs: int = Field(80, ge=1, description="Passes over the training bags at most")
     patience: int = Field(12, ge=1, description="Epochs without a better one, after which it stops")
     improvement: float = Field(
-        0.005, ge=0, description="How much lower its loss on the validation fold must be for an epoch to be better"
+        0.005, ge=0, description="How much lower the error of the validation fold must be for an epoch to be better"
     )
     batch: int = Field(4, ge=1, description="Bags in one step of classes or numbers")
     risk_set: int = Field(

@@ -35,12 +35,14 @@ class Prediction:
 class Epoch:
     """One pass over the training bags; of the linear probe one strength of L2, which `strength` then is.
 
-    `val_metric` is the AUC, C-index or R2 of the validation fold, NaN where that has not two bags to compare.
+    It is chosen by the lowest `val_error`: of classes the Brier score of the validation fold, else its loss. `val_metric`
+    is its AUC, C-index or R2, NaN where it has not two bags to compare.
     """
 
     number: int
     train_loss: float
     val_loss: float
+    val_error: float
     val_metric: float
     strength: float | None = None
 

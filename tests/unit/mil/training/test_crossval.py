@@ -88,10 +88,10 @@ def test_training_stops_when_the_validation_fold_gets_no_better(
     )
     assert seen == [(fold.number, epoch.number) for fold in result.folds for epoch in fold.history]
     for fold in result.folds:
-        losses = [epoch.val_loss for epoch in fold.history]
-        assert len(losses) == fold.best_epoch + 3 < 40
-        assert losses[fold.best_epoch] < min(losses[: fold.best_epoch], default=np.inf)
-        assert min(losses[fold.best_epoch :]) >= losses[fold.best_epoch] - 0.05
+        errors = [epoch.val_error for epoch in fold.history]
+        assert len(errors) == fold.best_epoch + 3 < 40
+        assert errors[fold.best_epoch] < min(errors[: fold.best_epoch], default=np.inf)
+        assert min(errors[fold.best_epoch :]) >= errors[fold.best_epoch] - 0.05
 
 
 @pytest.mark.ci

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wsi_features.mil.training.losses import cox_loss, weighted_cross_entropy
+from wsi_features.mil.training.losses import brier_score, cox_loss, weighted_cross_entropy
 
 CASES = st.lists(st.tuples(st.floats(-4, 4), st.integers(1, 5), st.booleans()), min_size=2, max_size=12)
 
@@ -63,3 +63,17 @@ def test_a_rare_class_weighs_as_its_weight_says() -> None:
     each = torch.tensor([torch.nn.functional.cross_entropy(logits[k], label[k]).item() for k in range(3)])
     found = weighted_cross_entropy(logits, label, torch.tensor([0.75, 1.5]))
     torch.testing.assert_close(found, (each * torch.tensor([0.75, 1.5, 0.75])).mean())
+
+
+def test_the_brier_score_is_that_of_scikit_learn_and_has_a_bound() -> None:
+    from sklearn.metrics import brier_score_loss
+
+    logits = torch.tensor([[2.0, -1.0], [0.5, 0.7], [-40.0, 40.0]], dtype=torch.float64)
+    label = torch.tensor([0, 1, 0])
+    wanted = brier_score_loss(label, torch.softmax(logits, 1)[:, 1])  # of two classes it counts one of them
+    assert brier_score(logits, label).item() == pytest.approx(2 * wanted)
+    assert brier_score(logits[2:], label[2:]).item() == pytest.approx(2)
+    weighted = brier_score(logits, label, torch.tensor([0.5, 2.0], dtype=torch.float64))
+    assert weighted.item() == pytest.approx(
+        (0.5 * brier_score(logits[::2], label[::2]) * 2 + 2 * brier_score(logits[1:2], label[1:2])).item() / 3
+    )

@@ -76,5 +76,5 @@ def test_the_validation_fold_chooses_the_strength(told: dict[str, mil.BagDataset
     result = mil.cross_validated(told["classification"], recipe(model="linear", improvement=0))
     for fold in result.folds:
         assert [epoch.strength for epoch in fold.history] == sorted(result.recipe.strengths, reverse=True)
-        assert fold.best_epoch == int(np.argmin([epoch.val_loss for epoch in fold.history]))
+        assert fold.best_epoch == int(np.argmin([epoch.val_error for epoch in fold.history]))
     assert result.metrics["auc"].value > 0.8

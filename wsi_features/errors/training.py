@@ -28,11 +28,12 @@ class TrainingError(UsageError):
                 f"{name} has {found} patients (groups) among the bags that {file!r} puts into folds; one to train and one to "
                 "test are needed. Put more of its bags into the folds file, or leave their labels out."
             )
+        people = "1 patient (group)" if found == 1 else f"{found} patients (groups)"
         if found < 3:
             remedy = "Training, validation and test each need one: add patients, or leave the class out."
         else:
             remedy = f"Set folds to at most {found}, or add patients."
-        return cls(f"{name} has {found} patients (groups), fewer than the {folds} folds. {remedy}")
+        return cls(f"{name} has {people}, fewer than the {folds} folds. {remedy}")
 
     @classmethod
     def one_class(cls, names: Sequence[str], file: str = "") -> TrainingError:

@@ -94,7 +94,7 @@ def heat_maps(out: Path, asked: HeatMapRequest) -> Iterator[Told]:
     if not useful:
         raise HeatMapError.nothing(str(out), source.where, [row.slide_id for row in cohort.manifest])
     if source.strangers:
-        yield Told(f"note: {len(source.strangers)} scored slides are not in the cohort: {some_of(source.strangers)}")
+        yield Told(f"note: not in the cohort, but scored: {some_of(source.strangers)}")
 
 
 def _check(asked: HeatMapRequest) -> None:

@@ -71,7 +71,7 @@ class PreparedPrediction:
     def commands(self) -> tuple[tuple[str, str], ...]:
         """What one does next."""
         column = mapped_column(self.models.recipe.model, self.models.task, self.models.names)
-        return next_commands(KIND, self.out, self.asked.folder, column)
+        return next_commands(KIND, self.out, self.asked.folder, column, self.asked.bags.feature_set)
 
     def numbers(self) -> Json:
         """What is known before anything is predicted."""

@@ -84,7 +84,7 @@ class Prepared:
         """What one does next."""
         asked = self.asked
         column = mapped_column(asked.recipe.model, asked.labels.task, self.bags.dataset.names)
-        return next_commands(KIND, self.out, asked.folder, column)
+        return next_commands(KIND, self.out, asked.folder, column, asked.bags.feature_set)
 
     def numbers(self) -> Json:
         """What is known before anything is learned."""

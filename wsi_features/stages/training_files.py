@@ -91,10 +91,13 @@ def commit(folder: Path, numbers: Json) -> Json:
 _ORDER = (PAGE, PREDICTION_PAGE, PREDICTIONS, FOLDS, ATTENTION, MODELS)
 
 
-def next_commands(kind: str, out: Path, folder: Path, column: str) -> tuple[tuple[str, str], ...]:
+def next_commands(
+    kind: str, out: Path, folder: Path, column: str, feature_set: str | None = None
+) -> tuple[tuple[str, str], ...]:
     """What one does next with a result, as one types it; `column` of the scores is what a map shows."""
     scores, maps = quote(str(folder / ATTENTION)), quote(str(folder.with_name(f"{folder.name}-heatmaps")))
-    heat = f"wsi-features heatmap {quote(str(out))} --scores {scores} --column {quote(column)} --to png --out {maps}"
+    of_set = f" --feature-set {quote(feature_set)}" if feature_set else ""
+    heat = f"wsi-features heatmap {quote(str(out))}{of_set} --scores {scores} --column {quote(column)} --to png --out {maps}"
     other = f"wsi-features predict {quote(str(folder))} OTHER_OUT --labels CSV --out DIR"
     further = (("on another cohort", other),) if kind == "training" else ()
     return (f"{column.replace(':', ' of ')} on the slides", heat), *further

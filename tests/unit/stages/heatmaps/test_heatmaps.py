@@ -269,7 +269,7 @@ def test_the_command_says_a_line_a_slide_and_fails_for_one(
         "s1: 2 of 5 tiles; geojson, ome-tiff of 16 level-0 px a pixel",
         "glass: no tiles, left out",
         "s3: no scores, left out",
-        "note: 1 scored slides are not in the cohort: 'else'",
+        "note: not in the cohort, but scored: 'else'",
     ]
     assert "'s2': its scores have row 5" in said.err
     assert sorted(path.name for path in run.maps.iterdir()) == ["s1.geojson", "s1.ome.tiff"]

@@ -23,12 +23,12 @@ class TrainingError(UsageError):
     @classmethod
     def few_patients(cls, name: str, found: int, folds: int, file: str = "") -> TrainingError:
         """Some fold would have none of them; `file` is the one whose folds were given."""
+        people = "1 patient (group)" if found == 1 else f"{found} patients (groups)"
         if file:
             return cls(
-                f"{name} has {found} patients (groups) among the bags that {file!r} puts into folds; one to train and one to "
+                f"{name} has {people} among the bags that {file!r} puts into folds; one to train and one to "
                 "test are needed. Put more of its bags into the folds file, or leave their labels out."
             )
-        people = "1 patient (group)" if found == 1 else f"{found} patients (groups)"
         if found < 3:
             remedy = "Training, validation and test each need one: add patients, or leave the class out."
         else:

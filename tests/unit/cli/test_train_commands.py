@@ -180,7 +180,7 @@ def test_one_given_split_tests_only_its_test_part(train: Run, tmp_path: Path) ->
     ("parts", "why"),
     [
         ({4: "train", 6: "train", 8: "val", 10: "test"}, "bags that '.*f.csv' puts into folds are of one class"),
-        ({4: "train", 6: "val", 8: "test", 11: "test"}, "class 'B' has 1 patients .* that '.*f.csv' puts into folds"),
+        ({4: "train", 6: "val", 8: "test", 11: "test"}, "class 'B' has 1 patient .* that '.*f.csv' puts into folds"),
         ({4: "train", 6: "train", 8: "val", 9: "val", 11: "test"}, "fold 0 of '.*f.csv': its train part has no bag of"),
     ],
 )

@@ -64,7 +64,7 @@ def test_a_fold_that_groups_leave_without_a_class_is_named(tiny: Any) -> None:
     grades = ["A"] * 18 + ["B"] * 6
     data = opened(tiny, "classification", {"g": grades})
     rows = {f"p{k}": {"patient_id": f"p{k}", "site": "one" if grades[k] == "B" else f"site{k}"} for k in range(24)}
-    with pytest.raises(TrainingError, match="class 'B' has 1 patients \\(groups\\)"):
+    with pytest.raises(TrainingError, match="class 'B' has 1 patient \\(group\\)"):
         mil.cross_validated(
             data,
             mil.TrainingRecipe(folds=3),

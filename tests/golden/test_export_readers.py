@@ -39,8 +39,8 @@ TABLES_TOO = (
     "opencv-python-headless==4.13.0.92",
 )
 """Without what else these ask for: wsidata wants torch, of which it needs nothing to read."""
-# lightning 2.6.2 and 2.6.3 were replaced by someone who steals credentials.
-EVA = ("kaiko-eva==0.4.5", "lightning==2.6.1", "pytorch-lightning==2.6.1", "lightning-utilities==0.15.3")
+# lightning 2.6.2 and 2.6.3 were replaced by someone who steals credentials, and up to 2.6.5 has a hole of its own.
+EVA = ("kaiko-eva==0.4.5", "lightning==2.6.6", "pytorch-lightning==2.6.6", "lightning-utilities==0.15.3")
 EVA_TOO = ("torchmetrics==1.9.0", "jsonargparse==4.53.0", "loguru==0.7.3", "omegaconf==2.3.0")
 EVA_LAST = ("antlr4-python3-runtime==4.9.3", "nest-asyncio==1.6.0", "docstring-parser==0.17.0", "toolz==1.1.0")
 

@@ -18,8 +18,8 @@ from wsi_features.store import Provenance, StoreContent, StoreWriter
 
 pytestmark = [pytest.mark.golden, pytest.mark.full, pytest.mark.timeout(600)]
 
-# 2.6.2 and 2.6.3 were replaced by someone who steals credentials.
-LIGHTNING = ("lightning==2.6.1", "pytorch-lightning==2.6.1", "lightning-utilities==0.15.3", "torchmetrics==1.9.0")
+# 2.6.2 and 2.6.3 were replaced by someone who steals credentials, and up to 2.6.5 has a hole of its own.
+LIGHTNING = ("lightning==2.6.6", "pytorch-lightning==2.6.6", "lightning-utilities==0.15.3", "torchmetrics==1.9.0")
 SET = "tiny__256px__none__00000000"
 FITTED = """
 import sys

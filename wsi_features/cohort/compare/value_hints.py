@@ -50,7 +50,7 @@ def _rounded(found: Evidence) -> Hint:
     """Which side was rounded is shown where rounding the other gives it to the bit."""
     name = found.rounding
     largest = float(found.tiles.max_abs[found.compared].max()) if found.tiles is not None else 0.0
-    numbers: Numbers = {"largest difference": largest, "one rounding": UNIT[name]}
+    numbers: Numbers = {"largest difference": largest, "one rounding, of a value's size": UNIT[name]}
     one, two = found.sample.one, found.sample.two
     for source, target, says in ((one, two, "B is A"), (two, one, "A is B")):
         for kind in ("float16", "bfloat16"):

@@ -106,9 +106,8 @@ def read_bag(bag: BagSlides, rows: Sequence[Rows], columns: tuple[str, ...] = ()
 
 
 def _read_rows(slide: SlideRows, rows: Rows, out: npt.NDArray[Any], verify: Verify) -> None:
-    stored = slide.features
-    target = out if stored.dtype == out.dtype else None
-    found = stored.read(target, verify) if len(rows) == slide.count else stored.rows(rows, target, verify)
+    target = out if slide.features.dtype == out.dtype else None
+    found = slide.read(rows, verify, target)
     if target is None:
         out[...] = found
 

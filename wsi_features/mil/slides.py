@@ -87,6 +87,14 @@ class SlideRows:
             raise StoreError.inconsistent(str(self.path), "the shape of features", found.shape, wanted)
         return found
 
+    def read(
+        self, rows: npt.NDArray[np.int64], verify: Verify, out: npt.NDArray[Any] | None = None
+    ) -> npt.NDArray[np.floating[Any]]:
+        """The features (n, d) of some rows of the store, as stored; into `out` where that is given. Raises StoreError."""
+        if len(rows) == self.count:
+            return self.features.read(out, verify)
+        return self.features.rows(rows, out, verify)
+
     def array(self, name: str) -> npt.NDArray[Any]:
         """`coords`, `grid` or `columns` of all rows."""
         return raw_array(self.path, name).read()

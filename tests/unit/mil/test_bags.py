@@ -18,6 +18,7 @@ from wsi_features.cohort.keep import write_keep_marks
 from wsi_features.errors import ArtifactError, BagError, LabelError, StoreError
 from wsi_features.mil.dataset import OTHER_STAIN
 from wsi_features.mil.sampling import shares_of_slides
+from wsi_features.mil.training.held import HeldBags
 from wsi_features.store.archive import pack
 
 from .conftest import DIM, SETS, TILES, write_cohort
@@ -273,6 +274,8 @@ def test_a_filtered_bag_is_verified_and_a_damaged_one_names_its_slide(tmp_path: 
     chunk.write_bytes(b"\7" + chunk.read_bytes()[1:])
     with pytest.raises(StoreError, match=r"s1\.zarr' is damaged: features/c/0/0 has the checksum"):
         opened(cohort)[1]  # two of its nine tiles are not valid
+    with pytest.raises(StoreError, match=r"s1\.zarr' is damaged: features/c/0/0 has the checksum"):
+        HeldBags.of(opened(cohort))
     assert len(opened(cohort, verify="never")[1]) == 7
 
 

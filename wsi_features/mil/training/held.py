@@ -10,7 +10,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,7 @@ from wsi_features.errors import TrainingError
 from wsi_features.mil.bag import BagSlides, Rows
 from wsi_features.mil.dataset import BagDataset
 from wsi_features.mil.sampling import Curves, drawn_rows
-from wsi_features.mil.slides import BagRecipe, SlideRows
+from wsi_features.mil.slides import SlideRows
 
 if TYPE_CHECKING:
     import torch
@@ -66,7 +66,7 @@ class HeldBags:
         held: dict[str, torch.Tensor] = {}
         moments: dict[str, Moments] = {}
         for slide in (slide for bag in data.bags for slide in bag.slides if slide.used):
-            features = torch.from_numpy(_read(slide, slide.rows, data.recipe))
+            features = torch.from_numpy(slide.read(slide.rows, data.recipe.verify))
             moments[slide.slide_id] = _moments(slide, features)
             left -= features.nbytes
             if left >= 0:
@@ -97,7 +97,7 @@ class HeldBags:
 
         found = self.held.get(slide.slide_id)
         if found is None:
-            found = torch.from_numpy(_read(slide, slide.rows, self.data.recipe))
+            found = torch.from_numpy(slide.read(slide.rows, self.data.recipe.verify))
         return list(torch.split(found, BLOCK))
 
     def bag_moments(self, item: int) -> Moments:
@@ -131,7 +131,7 @@ class HeldBags:
             if not len(wanted):
                 continue
             if held is None:
-                found.append(torch.from_numpy(_read(slide, wanted, self.data.recipe)))
+                found.append(torch.from_numpy(slide.read(wanted, self.data.recipe.verify)))
             elif len(wanted) == slide.used:
                 found.append(held)
             else:
@@ -143,12 +143,6 @@ class HeldBags:
 def free_memory() -> int:
     """Bytes that programs may still take on this machine."""
     return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-
-
-def _read(slide: SlideRows, rows: Rows, recipe: BagRecipe) -> npt.NDArray[np.floating[Any]]:
-    if len(rows) == slide.count:
-        return slide.features.read(verify=recipe.verify)
-    return slide.features.rows(rows)
 
 
 def _moments(slide: SlideRows, features: torch.Tensor) -> Moments:

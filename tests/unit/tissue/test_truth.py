@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from functools import cache
+from collections.abc import Iterator
+from functools import cache, lru_cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -18,7 +19,7 @@ from wsi_features.tissue.recipe import Method
 OURS: tuple[Method, ...] = ("otsu", "hsv", "entropy")
 SEEDS = range(20)
 GREY = ("silver", "silver, black pen")
-LEAST = {"otsu": (0.94, 0.85), "hsv": (0.94, 0.85), "entropy": (0.90, 0.72)}
+LEAST = {"otsu": (0.94, 0.85), "hsv": (0.94, 0.85), "entropy": (0.90, 0.75)}
 """Least median and least overlap of any kind of slide; cores with dirt are the hardest, all other kinds have 0.97."""
 
 
@@ -69,20 +70,34 @@ def test_ink_stays_when_it_is_asked_to() -> None:
     assert (found & small("masson-blue, blue pen").pen).sum() > 0.8 * small("masson-blue, blue pen").pen.sum()
 
 
-MISSED = {("microarray, all dirt", "otsu"): 1, ("microarray, all dirt", "entropy"): 2}
-"""Cores, of 480, of which less than half is found: one mostly of empty fat cells, and two without texture inside."""
+GAPS = {
+    ("faint, grey, all dirt", "entropy"): "an overlap of 0.726 on one slide",
+    ("microarray, all dirt", "otsu"): "of one core in 480, mostly empty fat cells, less than half is found",
+    ("microarray, all dirt", "entropy"): "of two cores in 480, without texture inside, less than half is found",
+}
+
+
+def kinds() -> Iterator[Any]:
+    """Every kind of slide with every method that sees it; a known gap fails, and tells when it does not any more."""
+    for name in STAINED:
+        for method in OURS if name not in GREY else ("otsu", "entropy"):
+            gap = GAPS.get((name, method))
+            yield pytest.param(name, method, marks=[pytest.mark.xfail(reason=gap, strict=True)] if gap else [])
+
+
+@lru_cache(maxsize=2)
+def twenty(name: str) -> list[Any]:
+    return [truth.case(STAINED[name], seed) for seed in SEEDS]
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("name", STAINED)
-def test_every_kind_of_slide_and_method_over_twenty_seeds(name: str) -> None:
-    cases = [truth.case(STAINED[name], seed) for seed in SEEDS]
-    for method in OURS if name not in GREY else ("otsu", "entropy"):
-        verdicts = [truth.judged(segmenter(TissueRecipe(method=method)), one) for one in cases]
-        assert np.median([verdict.iou for verdict in verdicts]) >= LEAST[method][0]
-        assert min(verdict.iou for verdict in verdicts) >= LEAST[method][1]
-        assert sum(verdict.missed for verdict in verdicts) <= MISSED.get((name, method), 0)
-        assert max(verdict.pen for verdict in verdicts) < 0.02
+@pytest.mark.parametrize(("name", "method"), list(kinds()))
+def test_every_kind_of_slide_and_method_over_twenty_seeds(name: str, method: Method) -> None:
+    verdicts = [truth.judged(segmenter(TissueRecipe(method=method)), one) for one in twenty(name)]
+    assert np.median([verdict.iou for verdict in verdicts]) >= LEAST[method][0]
+    assert min(verdict.iou for verdict in verdicts) >= LEAST[method][1]
+    assert sum(verdict.missed for verdict in verdicts) == 0
+    assert max(verdict.pen for verdict in verdicts) < 0.02
 
 
 @pytest.mark.full

@@ -21,7 +21,7 @@ from wsi_features.recipe import Json
 from wsi_features.report.compare_page import ComparePage, render_comparison
 from wsi_features.stages.boundary import slide_boundary
 from wsi_features.stages.comparison_tiles import pictured
-from wsi_features.stages.result_folder import refuse_place, writing_to
+from wsi_features.stages.result_folder import made_folder, refuse_place, writing_to
 
 _SHOWN = 12
 _NAMED = {"histo-texture": FEATURE_NAMES}
@@ -94,8 +94,8 @@ def comparison(asked: CompareRequest, tell: Callable[[SlideSummary], None] = lam
         for _ in work.through(pairs):
             pass
     else:
+        made_folder(asked.folder)
         with writing_to(asked.folder):
-            asked.folder.mkdir(parents=True, exist_ok=True)
             about = {"what": "comparison", "a": _described(one), "b": _described(two)}
             write_scores(asked.folder / "tiles.parquet", SCORES, work.through(pairs), about)
     made = work.ended(pairs)

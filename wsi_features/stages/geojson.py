@@ -15,10 +15,11 @@ from wsi_features.cohort.manifest import ManifestRow, manifest_of_output, rows_n
 from wsi_features.cohort.marks import marks_of
 from wsi_features.cohort.outputs import Outputs
 from wsi_features.errors import CurationError, OutputError
-from wsi_features.files import read_json, write_lines
+from wsi_features.files import write_lines
 from wsi_features.geometry import Size
 from wsi_features.recipe import Json
 from wsi_features.stages.annotated import areas_on
+from wsi_features.stages.preflight.recorded import UNREADABLE, recorded_size
 from wsi_features.store import FeatureStore, find_stores
 from wsi_features.tiles import read_tiles
 from wsi_features.tissue.annotations import annotations_text
@@ -85,11 +86,9 @@ def _texts(out: Outputs, asked: GeoJsonRequest, rows: Sequence[ManifestRow]) -> 
 
 
 def _slide_size(out: Outputs, slide_id: str) -> Size:
-    path = out.slide(slide_id, "preflight.json")
     try:
-        level = read_json(path)["levels"][0]
-        return Size(level["width"], level["height"])
-    except (OSError, ValueError, LookupError, TypeError) as error:
+        return recorded_size(out, slide_id)
+    except UNREADABLE as error:
         raise CurationError.nothing(str(out.root), "preflight.json") from error
 
 

@@ -12,11 +12,11 @@ from wsi_features.cohort.manifest import ManifestRow
 from wsi_features.cohort.outputs import Outputs
 from wsi_features.config import Tuning
 from wsi_features.errors import ScoreError, SlideError
-from wsi_features.files import read_json
 from wsi_features.geometry import Mpp, Size
 from wsi_features.report.figures import fitted_thumbnail
 from wsi_features.slides import content_fingerprint, thumbnail
 from wsi_features.stages.opened import opened
+from wsi_features.stages.preflight.recorded import UNREADABLE, recorded_size
 from wsi_features.stages.staging import near
 from wsi_features.stages.thumbnails import thumbnail_of
 from wsi_features.store import FeatureStore
@@ -56,9 +56,8 @@ def ground_of(out: Outputs, store: FeatureStore) -> Ground:
     if about.knows("slide_size"):
         return Ground(Size(*about.slide_size), mpp)
     try:
-        level = read_json(out.slide(about.slide_id, "preflight.json"))["levels"][0]
-        return Ground(Size(level["width"], level["height"]), mpp)
-    except (OSError, ValueError, LookupError, TypeError):
+        return Ground(recorded_size(out, about.slide_id), mpp)
+    except UNREADABLE:
         width, height = (store.coords.max(axis=0) + about.span).tolist() if len(store) else (1, 1)
         return Ground(
             Size(width, height), mpp, f"slide {about.slide_id!r}: its size is unknown, that of its tiles is taken"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from wsi_features.cohort.cohort import Cohort
 from wsi_features.cohort.marks import refuse_unknown_marks
-from wsi_features.mil.dataset import BagDataset
+from wsi_features.mil.dataset import NO_FEATURES, OTHER_STAIN, BagDataset
 from wsi_features.mil.labels import Labels, classification, regression, survival
 from wsi_features.mil.slides import BagRecipe, SlideRows
 from wsi_features.mil.table import PATIENT, SLIDE, Table, read_table
@@ -119,15 +119,11 @@ def labelled_bags(
     cohort = Cohort.open(out, choice.feature_set)
     refuse_unknown_marks(cohort.out, [choice.marks])
     dataset = BagDataset.open(cohort, found, choice.recipe(), table)
-    left_out = {name: _UNSAID.get(why, why) for name, why in dataset.left_out.items()}
-    left_out |= _without_features(cohort, choice) | _without_tiles(dataset)
+    left_out = _reasons(cohort, dataset.left_out) | _without_tiles(dataset)
     if found is not None and found.task == "classification" and classes is None:
         dataset, absent = _with_present_classes(dataset)
         left_out |= absent
     return LabelledBags(cohort, dataset, table, left_out)
-
-
-_UNSAID = {"no features": "labelled, but without features"}
 
 
 def patients_of(dataset: BagDataset, by: Sequence[str]) -> tuple[str, ...]:
@@ -135,15 +131,17 @@ def patients_of(dataset: BagDataset, by: Sequence[str]) -> tuple[str, ...]:
     return dataset.groups(SLIDE if SLIDE in by else PATIENT)
 
 
-def _without_features(cohort: Cohort, choice: BagChoice) -> dict[str, str]:
-    ended = {row.slide_id: row for row in cohort.status}
-    found = {}
-    for row in cohort.manifest:
-        if choice.stains and row.stain not in choice.stains:
-            found[row.slide_id] = f"its stain is {row.stain or 'not stated'}"
-        elif not cohort.has(row.slide_id):
-            how = ended[row.slide_id]
-            found[row.slide_id] = f"no features: {how.status}" + (f" [{how.reason}]" if how.reason else "")
+def _reasons(cohort: Cohort, left_out: Mapping[str, str]) -> dict[str, str]:
+    """What the data set leaves out, and of slides of the run how they ended, or of which stain they are."""
+    ended, found = {row.slide_id: row for row in cohort.status}, dict(left_out)
+    for name, why in left_out.items():
+        how = ended.get(name)
+        if why == OTHER_STAIN and how is not None:
+            found[name] = f"its stain is {cohort.slide(name).stain or 'not stated'}"
+        elif why == NO_FEATURES and how is not None:
+            found[name] = f"no features: {how.status}" + (f" [{how.reason}]" if how.reason else "")
+        elif why == NO_FEATURES:
+            found[name] = "labelled, but without features"
     return found
 
 

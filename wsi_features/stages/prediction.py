@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from wsi_features.cohort.scores import write_scores
 from wsi_features.errors import TrainingFolderError
 from wsi_features.files import write_text
 from wsi_features.mil.table import PATIENT, read_table
@@ -23,7 +21,6 @@ from wsi_features.report.training_page import render_training_report
 from wsi_features.stages.labelled import BagChoice, LabelChoice, LabelledBags, label_choice, labelled_bags
 from wsi_features.stages.result_folder import made_folder, refuse_place
 from wsi_features.stages.training_files import (
-    ATTENTION,
     FOLDS,
     MODELS,
     PREDICTION_PAGE,
@@ -35,6 +32,7 @@ from wsi_features.stages.training_files import (
     predictions_csv,
     replaced,
     same_result,
+    write_attention,
 )
 from wsi_features.stages.training_numbers import bag_numbers, feature_numbers, metric_numbers, versions
 from wsi_features.stages.training_report import training_report
@@ -138,10 +136,7 @@ def predicted_run(made: PreparedPrediction) -> Json:
     if judged_ones:
         numbers["metrics"] = metric_numbers(dataset, judged(models.task, models.names, judged_ones, models.recipe))
     with replaced(folder, KIND):
-        scores = tile_scores(models, dataset, device=asked.device)
-        first = next(scores)
-        about = {"fingerprint": made.fingerprint, "kind": KIND, "shuffled_labels": made.of["shuffled_labels"]}
-        write_scores(folder / ATTENTION, first.columns, chain([first], scores), about)
+        write_attention(folder, numbers, tile_scores(models, dataset, device=asked.device))
         write_text(folder / PREDICTIONS, predictions_csv(dataset, models.task, models.names, predictions))
         if judged_ones:
             page = training_report(numbers, judged_ones, made.commands)

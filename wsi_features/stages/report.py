@@ -16,13 +16,14 @@ from wsi_features.cohort.speed import cohort_speed
 from wsi_features.cohort.status import StatusRow, statuses
 from wsi_features.config import ReportOptions
 from wsi_features.errors import ArtifactError, StoreError
-from wsi_features.files import read_json, write_text
-from wsi_features.geometry import Size, SlidePx
+from wsi_features.files import write_text
+from wsi_features.geometry import SlidePx
 from wsi_features.recipe import canonical_json
 from wsi_features.report import CohortReport, FeatureMap, QualityMap, SlideFigure, SlideRow, render
 from wsi_features.report.components import ComponentAxes, fit_components, sample_rows, usable_rows
 from wsi_features.report.figures import component_map, decoded, fitted_thumbnail
 from wsi_features.report.model import Status
+from wsi_features.stages.preflight.recorded import recorded_size
 from wsi_features.stages.report_quality import Limits, quality_limits, quality_map
 from wsi_features.stages.report_scores import PromptScores, prompt_scores, score_map
 from wsi_features.store import FeatureStore
@@ -124,10 +125,8 @@ def _quality(out: Outputs, figure: SlideFigure, stores: Stores, last: Recorded, 
 
 
 def _tissue(out: Outputs, slide_id: str) -> TissueMask:
-    level = read_json(out.slide(slide_id, "preflight.json"))["levels"][0]
     png = out.slide(slide_id, "tissue.png")
-    slide = Size(level["width"], level["height"])
-    return mask_from_png(png.read_bytes(), slide_id=slide_id, source=str(png), slide=slide)
+    return mask_from_png(png.read_bytes(), slide_id=slide_id, source=str(png), slide=recorded_size(out, slide_id))
 
 
 def _lines(row: StatusRow, store: FeatureStore) -> tuple[str, ...]:

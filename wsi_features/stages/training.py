@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from wsi_features.cohort.scores import write_scores
 from wsi_features.config import checked, yaml_mapping
 from wsi_features.files import write_text
 from wsi_features.mil.contract import FeatureContract
@@ -27,7 +25,6 @@ from wsi_features.report.training_page import render_training_report
 from wsi_features.stages.labelled import BagChoice, LabelChoice, LabelledBags, label_choice, labelled_bags, patients_of
 from wsi_features.stages.result_folder import made_folder, refuse_place
 from wsi_features.stages.training_files import (
-    ATTENTION,
     FOLDS,
     MODELS,
     PAGE,
@@ -39,6 +36,7 @@ from wsi_features.stages.training_files import (
     predictions_csv,
     replaced,
     same_result,
+    write_attention,
 )
 from wsi_features.stages.training_numbers import bag_numbers, feature_numbers, fold_numbers, metric_numbers, versions
 from wsi_features.stages.training_report import training_report
@@ -158,10 +156,8 @@ def trained(made: Prepared, progress: Progress | None = None) -> Json:
     with replaced(folder, KIND):
         save_trained(folder / MODELS, result.trained())
         tested = {one.bag_id for one in result.predictions}
-        scores = tile_scores(result, dataset.part(k for k, name in enumerate(dataset.ids) if name in tested))
-        first = next(scores)
-        about = {"fingerprint": made.fingerprint, "kind": KIND, "shuffled_labels": asked.shuffle}
-        write_scores(folder / ATTENTION, first.columns, chain([first], scores), about)
+        bags = dataset.part(k for k, name in enumerate(dataset.ids) if name in tested)
+        write_attention(folder, numbers, tile_scores(result, bags))
         write_text(folder / PREDICTIONS, predictions_csv(dataset, result.task, result.names, result.predictions))
         write_text(folder / FOLDS, folds_csv(dataset, [fold.split for fold in result.folds]))
         page = training_report(numbers, result.predictions, made.commands)

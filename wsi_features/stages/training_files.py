@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from shlex import quote
 
+from wsi_features.cohort.scores import SlideScores, write_scores
 from wsi_features.errors import TrainingFolderError
 from wsi_features.files import csv_text, read_json, write_json
 from wsi_features.mil.dataset import BagDataset
@@ -108,6 +110,13 @@ def mapped_column(model: str, task: Task, names: Sequence[str]) -> str:
     if model not in {"mean", "linear"}:
         return "attention"
     return "score:risk" if task == "survival" else f"score:{names[-1]}"
+
+
+def write_attention(folder: Path, numbers: Json, scores: Iterator[SlideScores]) -> None:
+    """The score table of all tiles, which says of what training or prediction it is."""
+    first = next(scores)
+    about = {name: numbers[name] for name in ("fingerprint", "kind", "shuffled_labels")}
+    write_scores(folder / ATTENTION, first.columns, chain([first], scores), about)
 
 
 def predictions_csv(dataset: BagDataset, task: Task, names: Sequence[str], predictions: Iterable[Prediction]) -> str:
